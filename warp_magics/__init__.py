@@ -1,0 +1,44 @@
+"""warp-magics: a production AI gateway in Jupyter."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .api import Warp
+    from .reply import Reply
+
+# Without it Python prints warnings of a library into the cell; who wants them adds a handler.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__version__ = "0.1.0"
+__all__ = ["Reply", "Warp", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Load ``%%warp`` and ``%warp`` into ``shell``."""
+    from .magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Stop live answers and close connections."""
+    from .magics import unload
+
+    unload(shell)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Warp":
+        from .api import Warp
+
+        return Warp
+    if name == "Reply":
+        from .reply import Reply
+
+        return Reply
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,74 @@
+"""Warp: the gateway from Python, in a notebook or a script."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from .connect import connection
+from .reply import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from .gateway import ChatRequest, Event
+
+
+class Warp:
+    """The gateway this process uses (see ``%warp``). ``session`` and ``model`` are what its prompts take unless told.
+
+    All verbs take ``session``, ``model`` (one spec or a chain of them), ``context``, ``temperature``,
+    ``max_tokens``, ``top_p``, ``seed``, ``stop`` and ``timeout`` (seconds), and raise WarpError.
+    """
+
+    def __init__(self, *, session: str | None = None, model: str | Sequence[str] | None = None) -> None:
+        self._session = session
+        self._model = model
+
+    def ask(self, prompt: str, **options: Any) -> Reply:
+        """Return the whole answer; Ctrl-C stops it and keeps what came."""
+        at = connection()
+        request = self._request(prompt, at.owner, options)
+        return Reply.of(at.portal.call(lambda: at.gateway.ask(request)))
+
+    def stream(self, prompt: str, **options: Any) -> Generator[str, None, None]:
+        """Yield the answer's text as it comes. Closing the generator stops the answer and keeps what came."""
+        at = connection()
+        request = self._request(prompt, at.owner, options)
+        with contextlib.closing(at.portal.stream(lambda: at.gateway.stream(request))) as events:
+            for event in events:
+                yield from _text(event)
+
+    def _request(self, prompt: str, owner: str, options: dict[str, Any]) -> ChatRequest:
+        from .gateway import ChatRequest, Parameters, Source
+
+        given = {"session": self._session, "model": self._model, **options}
+        session, model, stop = given.pop("session"), given.pop("model"), given.pop("stop", None)
+        context, timeout = given.pop("context", None), given.pop("timeout", None)
+        parameters = Parameters(**given, stop=_names(stop))
+        return ChatRequest(
+            prompt=prompt,
+            session_id=session,
+            create_session=True,
+            store=session is not None,
+            owner=owner,
+            context=context,
+            models=_names(model),
+            parameters=parameters,
+            source=Source("python"),
+            timeout=timeout,
+            on_disconnect="cancel",
+        )
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def _text(event: Event) -> Generator[str, None, None]:
+    from .gateway import Failed, Text
+
+    if isinstance(event, Failed):
+        raise event.error
+    if isinstance(event, Text):
+        yield event.text

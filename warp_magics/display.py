@@ -1,0 +1,134 @@
+"""LiveReply: an output that grows, and the line under it that tells the answer's route.
+
+Only the thread that IPython runs draws. In a kernel an answer is one display that is updated at most 20
+times a second; where updates are not wanted it is shown once, whole; a terminal prints as it comes.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .gateway import Attempt, ChatResponse
+
+REDRAW_SECONDS: Final = 0.05
+_MINUTE: Final = 100.0  # seconds up to which a wait is told in seconds
+
+
+class LiveReply:
+    """One answer on the screen. ``stream`` false shows it once, at its end. ``clock`` is monotonic seconds."""
+
+    def __init__(self, shell: InteractiveShell, *, stream: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream and os.environ.get("WARP_STREAM") != "0"
+        self._kernel = hasattr(shell, "kernel")
+        self._clock = clock
+        self._text = ""
+        self._printed = 0
+        self._drawn_at = float("-inf")
+        self._handle: Any = None
+
+    def add(self, text: str) -> None:
+        """Show ``text`` after what is there; in a kernel perhaps with the next piece."""
+        self._text += text
+        if self._stream and (not self._kernel or self._clock() - self._drawn_at >= REDRAW_SECONDS):
+            self._draw({})
+
+    def restart(self) -> None:
+        """Forget the text so far: it comes anew."""
+        self._text, self._printed = "", 0
+
+    def end(self, response: ChatResponse | None) -> None:
+        """Show the whole text, and the route in the output's metadata; what is empty is not shown."""
+        metadata = {} if response is None else {"warp": summary(response)}
+        if self._text:
+            self._draw(metadata)
+        if not self._kernel and self._text:
+            print()  # noqa: T201 - a terminal's prompt begins on a line of its own
+
+    def _draw(self, metadata: dict[str, Any]) -> None:
+        self._drawn_at = self._clock()
+        if not self._kernel:
+            print(self._text[self._printed :], end="", flush=True)  # noqa: T201 - that is how a terminal is drawn on
+            self._printed = len(self._text)
+            return
+        from IPython.display import display
+
+        bundle = {"text/markdown": self._text, "text/plain": self._text}
+        if self._handle is not None:
+            # An update replaces data and metadata, so each one is whole.
+            self._handle.update(bundle, raw=True, metadata=metadata)
+        elif self._stream:
+            self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
+        else:
+            display(bundle, raw=True, metadata=metadata)
+
+
+def show_route(response: ChatResponse) -> None:
+    """Publish the route line, once, under an answer."""
+    from IPython.display import display
+
+    from .tables import WARNING, html_page
+
+    line, warns = route_line(response), bool(response.warnings) or len(response.route) > 1
+    colour = f"color:{WARNING}" if warns else ""
+    body = (
+        f'<div class="warp-route" style="{colour}" title="{html.escape(line)}" tabindex="0">{html.escape(line)}</div>'
+    )
+    display({"text/html": html_page(body), "text/plain": line}, raw=True)
+
+
+def route_line(response: ChatResponse) -> str:
+    """Return an answer's route in one line: who answered, after whom, how fast, for how much."""
+    parts = [response.model]
+    failed = [attempt for attempt in response.route if attempt.outcome != "ok"]
+    parts += [f"fell back from {one.model} ({_why(one)})" for one in failed if one.model != response.model]
+    tries = sum(1 for one in failed if one.model == response.model)
+    if tries:
+        parts.append(f"answered at try {tries + 1}")
+    if response.first_token is not None:
+        parts.append(f"first token {response.first_token:.1f} s")
+    if response.usage.input_tokens or response.usage.output_tokens:
+        parts.append(f"{response.usage.input_tokens}+{response.usage.output_tokens} tok")
+    if response.cost is not None:
+        parts.append(f"${response.cost:.4f}")
+    if response.result != "COMPLETE":
+        parts.append(response.result.removeprefix("INCOMPLETE_").replace("_", " ").lower())
+    return " · ".join([*parts, *response.warnings])
+
+
+def _why(attempt: Attempt) -> str:
+    what = str(attempt.status or (attempt.reason if attempt.outcome == "cooling" else attempt.outcome))
+    return f"{what}, back in {duration(attempt.restores_in)}" if attempt.restores_in else what
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as one would say them."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 60 * _MINUTE else f"{seconds / 3600:.0f} h"
+
+
+def summary(response: ChatResponse) -> dict[str, Any]:
+    """Return what the output's metadata keeps of an answer: plain values, nothing of the prompt."""
+    route = [
+        {"model": one.model, "outcome": one.outcome, "status": one.status, "seconds": round(one.seconds, 3)}
+        for one in response.route
+    ]
+    usage = response.usage
+    return {
+        "model": response.model,
+        "result": str(response.result),
+        "session": response.session_id,
+        "turn": response.turn_id,
+        "route": route,
+        "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
+        "cost": response.cost,
+        "warnings": list(response.warnings),
+    }

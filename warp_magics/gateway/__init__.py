@@ -1,0 +1,115 @@
+"""The gateway's public face, and the one door to it: names only, each loaded when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from . import errors, wire
+    from .base import Gateway
+    from .config import WarpConfig, load_config
+    from .local import LocalGateway
+    from .sessions import check_session_id
+    from .sse import comment, encode
+    from .stores.embedded import EmbeddedServer, find_server
+    from .types import (
+        Attempt,
+        ChatRequest,
+        ChatResponse,
+        Ended,
+        Event,
+        Failed,
+        GatewayStatus,
+        Model,
+        ModelState,
+        Parameters,
+        Reasoning,
+        Restarted,
+        Result,
+        Session,
+        Source,
+        Started,
+        Text,
+        ToolCall,
+        Turn,
+        Usage,
+    )
+
+_HOMES: Final = {
+    "types": (
+        "Attempt",
+        "ChatRequest",
+        "ChatResponse",
+        "Ended",
+        "Event",
+        "Failed",
+        "GatewayStatus",
+        "Model",
+        "ModelState",
+        "Parameters",
+        "Reasoning",
+        "Restarted",
+        "Result",
+        "Session",
+        "Source",
+        "Started",
+        "Text",
+        "ToolCall",
+        "Turn",
+        "Usage",
+    ),
+    "base": ("Gateway",),
+    "config": ("WarpConfig", "load_config"),
+    "local": ("LocalGateway",),
+    "sessions": ("check_session_id",),
+    "sse": ("comment", "encode"),
+    "stores.embedded": ("EmbeddedServer", "find_server"),
+}
+_MODULES: Final = ("errors", "wire")
+"""Offered whole: the errors by their names, the wire format to those who serve it."""
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Attempt",
+    "ChatRequest",
+    "ChatResponse",
+    "EmbeddedServer",
+    "Ended",
+    "Event",
+    "Failed",
+    "Gateway",
+    "GatewayStatus",
+    "LocalGateway",
+    "Model",
+    "ModelState",
+    "Parameters",
+    "Reasoning",
+    "Restarted",
+    "Result",
+    "Session",
+    "Source",
+    "Started",
+    "Text",
+    "ToolCall",
+    "Turn",
+    "Usage",
+    "WarpConfig",
+    "check_session_id",
+    "comment",
+    "encode",
+    "errors",
+    "find_server",
+    "load_config",
+    "wire",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

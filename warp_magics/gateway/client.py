@@ -1,0 +1,259 @@
+"""ModelClient: one try at one model, as events. The only door to the HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+
+from .dialects import dialect
+from .errors import (
+    ConnectTimeout,
+    FirstTokenTimeout,
+    NoContent,
+    ProviderError,
+    ProviderFault,
+    ProviderUnreachable,
+    StreamBroken,
+    StreamStalled,
+)
+from .sse import Decoder
+from .types import Ended, Reasoning, Result, Started, Text, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+    from .config import ProviderSettings
+    from .dialects.base import Dialect, StreamDecoder, WireRequest
+    from .dialects.demo import DemoAnswer
+    from .types import Conversation, Event
+
+_ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, for the first event of an answer, and between two of them.
+
+    ``first_token`` None waits as long as the caller does.
+    """
+
+    connect: float
+    first_token: float | None
+    stall: float
+
+
+class ModelClient:
+    """Connections to the providers, kept open between calls. Belongs to the event loop it is first used on."""
+
+    def __init__(self, providers: Mapping[str, ProviderSettings]) -> None:
+        self._providers = providers
+        self._clients: dict[tuple[str, str | None, str | None], httpx.AsyncClient] = {}
+
+    async def attempt(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Event, None]:
+        """Ask once and yield Started, then what comes, then Ended with text left to the caller.
+
+        Started comes with the first event of an answer, never before. Closing the generator closes the
+        connection, so that the provider stops. Raises ProviderError.
+        """
+        provider = self._providers[conversation.model.provider]
+        wire = dialect(provider.dialect)
+        key = provider.api_key.reveal() if provider.api_key else None
+        request = wire.encode(conversation, key)
+        try:
+            answer = self._exchange(provider, wire, request, timeouts)
+            async with contextlib.aclosing(_checked(answer, str(conversation.model))) as events:
+                async for event in events:
+                    yield event
+        except ProviderError as error:
+            raise _scrubbed(error, provider) from error.__cause__
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    async def _exchange(
+        self, provider: ProviderSettings, wire: Dialect, request: WireRequest, timeouts: Timeouts
+    ) -> AsyncGenerator[Event, None]:
+        loop = asyncio.get_running_loop()
+        first_by = None if timeouts.first_token is None else loop.time() + timeouts.first_token
+        async with self._opened(provider, request, timeouts, first_by) as response:
+            if not response.is_success:
+                raise await _refusal(wire, response, timeouts)
+            if "json" in response.headers.get("content-type", ""):
+                async with _deadline(first_by, FirstTokenTimeout):
+                    body = await response.aread()
+                for event in wire.decode(body):
+                    yield event
+                return
+            async for event in _streamed(wire, response, timeouts, first_by):
+                yield event
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, provider: ProviderSettings, request: WireRequest, timeouts: Timeouts, first_by: float | None
+    ) -> AsyncIterator[httpx.Response]:
+        """Send the request and hold its answer open; foreign errors become ours here, also while it is read."""
+        client = self._client(provider)
+        headers = {**provider.revealed_headers(), **request.headers}
+        call = client.build_request(
+            "POST",
+            provider.base_url.rstrip("/") + request.path,
+            content=request.body,
+            headers=headers,
+            timeout=httpx.Timeout(None, connect=timeouts.connect),
+        )
+        begun = False
+        try:
+            async with _deadline(first_by, FirstTokenTimeout):
+                response = await client.send(call, stream=True)
+            begun = True
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+            raise _foreign(error, begun=begun) from error
+
+    def _client(self, provider: ProviderSettings) -> httpx.AsyncClient:
+        kind = "demo" if provider.dialect == "demo" else "http"
+        key = (kind, provider.verify, provider.proxy)
+        if key not in self._clients:
+            self._clients[key] = _new_client(*key)
+        return self._clients[key]
+
+
+def _new_client(kind: str, verify: str | None, proxy: str | None) -> httpx.AsyncClient:
+    if kind == "demo":
+        return httpx.AsyncClient(transport=_DemoTransport())
+    context = httpx.create_ssl_context(verify) if verify else httpx.create_ssl_context()
+    # aiohttp reads 0 as "no limit"; the router's own limits say how much is too much.
+    limits = httpx.Limits(max_connections=0, keepalive_expiry=60.0)
+    return HttpxAiohttpClient(verify=context, proxy=proxy, limits=limits)
+
+
+@contextlib.asynccontextmanager
+async def _deadline(when: float | None, error: type[ProviderError]) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(when):
+            yield
+    except TimeoutError as late:
+        raise error("The model did not answer in time.") from late
+
+
+async def _refusal(wire: Dialect, response: httpx.Response, timeouts: Timeouts) -> ProviderError:
+    body = b""
+    with contextlib.suppress(TimeoutError):  # the status says enough where the body does not come
+        async with asyncio.timeout(timeouts.stall):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _ERROR_BODY:
+                    break
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return wire.error(response.status_code, headers, body)
+
+
+async def _streamed(
+    wire: Dialect, response: httpx.Response, timeouts: Timeouts, first_by: float | None
+) -> AsyncGenerator[Event, None]:
+    """Yield an answer's events; waits until ``first_by`` for the first and ``stall`` for each later one."""
+    lines, answer = Decoder(), wire.decoder()
+    loop = asyncio.get_running_loop()
+    expected = first_by
+    late: type[ProviderError] = FirstTokenTimeout
+    pieces = aiter(response.aiter_bytes())
+    while not answer.done:
+        async with _deadline(expected, late):
+            chunk = await anext(pieces, None)
+        if chunk is None:
+            break
+        for event in _decoded(lines, answer, chunk):
+            yield event
+            expected, late = loop.time() + timeouts.stall, StreamStalled
+    for event in answer.end():
+        yield event
+
+
+def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Sequence[Event]:
+    try:
+        said = lines.feed(chunk)
+    except ValueError as error:
+        raise ProviderFault(f"The provider's answer is no event stream: {error}.") from error
+    return [event for one in said for event in answer.feed(one)]
+
+
+async def _checked(events: AsyncGenerator[Event, None], model: str) -> AsyncGenerator[Event, None]:
+    """Put Started first and name the model; an answer that ends with nothing said is an error."""
+    started = said = False
+    async with contextlib.aclosing(events):
+        async for event in events:
+            if isinstance(event, Ended):
+                if not said and event.response.result in (Result.COMPLETE, Result.UNKNOWN):
+                    raise NoContent("The model ended its answer without a word.")
+                event = replace(event, response=replace(event.response, model=model))  # noqa: PLW2901
+            if not started:
+                started = True
+                yield Started(model)
+            said = said or isinstance(event, Text | Reasoning | ToolCall)
+            yield event
+
+
+def _foreign(error: Exception, *, begun: bool) -> ProviderError:
+    """Return our error for the HTTP client's: what happened, never its text, which may hold an address with a key."""
+    if begun:
+        return StreamBroken("The connection broke in mid-answer.")
+    # httpx-aiohttp calls refused connections time-outs too: only aiohttp's own name is to be trusted.
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ServerTimeoutError):
+        return ConnectTimeout("The provider did not accept a connection in time.")
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return ProviderUnreachable("The provider's certificate was not accepted.")
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        reason = cause.os_error.strerror or "no such host"
+        return ProviderUnreachable(f"No connection to the provider: {reason}.")
+    return ProviderUnreachable("The connection to the provider was lost before it answered.")
+
+
+def _scrubbed(error: ProviderError, provider: ProviderSettings) -> ProviderError:
+    """Take every secret of ``provider`` out of what it said about our request."""
+    secrets = [*provider.revealed_headers().values(), *([provider.api_key.reveal()] if provider.api_key else [])]
+    for secret in filter(None, secrets):
+        error.message = error.message.replace(secret, "***")
+        for name, value in error.details.items():
+            if isinstance(value, str):
+                error.details[name] = value.replace(secret, "***")
+    error.args = (error.message,)
+    return error
+
+
+class _DemoTransport(httpx.AsyncBaseTransport):
+    """Plays what ``dialects.demo.respond`` says, in place of a network."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        from .dialects.demo import respond
+
+        answer = respond(request.content)
+        headers = {"content-type": answer.content_type}
+        return httpx.Response(answer.status, headers=headers, stream=_DemoStream(answer))
+
+
+class _DemoStream(httpx.AsyncByteStream):
+    def __init__(self, answer: DemoAnswer) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._answer.chunks:
+            if self._answer.pause:
+                await asyncio.sleep(self._answer.pause)
+            yield chunk
+        if self._answer.ends == "cut":
+            raise httpx.ReadError("the demo provider breaks off here")
+        if self._answer.ends == "hang":
+            await asyncio.Event().wait()

@@ -1,0 +1,83 @@
+"""Finds a configuration file and reads it into a document: parsed, in our words, placeholders replaced."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .config_json import Translation
+from .config_values import Expander
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .config_values import Fault
+
+FILE_NAME: Final = "warp.toml"
+VARIABLE: Final = "WARP_CONFIG"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Document:
+    """What a file says: as it was written (``shown``) and with its placeholders replaced (``data``)."""
+
+    source: Path | None
+    shown: Mapping[str, Any]
+    data: Mapping[str, Any]
+    faults: tuple[Fault, ...]
+    translation: Translation
+    camel: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the file's relative paths begin."""
+        return self.source.parent if self.source else Path.cwd()
+
+
+def find(path: Path | None, folders: Sequence[Path], env: Mapping[str, str]) -> Path | None:
+    """The file to read: the one asked for, else the environment's, else the first of ``folders`` that has one."""
+    if path is not None:
+        return path.expanduser().absolute()
+    if named := env.get(VARIABLE):
+        return Path(named).expanduser().absolute()
+    return next((file for folder in folders if (file := folder.absolute() / FILE_NAME).is_file()), None)
+
+
+def read(source: Path | None, env: Mapping[str, str]) -> Document:
+    """The document at ``source``, an empty one for None; raises ConfigError where it cannot be read."""
+    camel = source is not None and source.suffix.lower() == ".json"
+    raw = _parsed(source, camel=camel) if source else {}
+    translation = Translation(raw if camel else {})
+    shown = translation.data if camel else raw
+    expander = Expander(env, braces=camel)
+    data = expander.expand(shown)
+    faults = translation.forgive(data, expander.faults)
+    return Document(source, shown, data, tuple(faults), translation, camel)
+
+
+def _parsed(source: Path, *, camel: bool) -> dict[str, Any]:
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+        parsed = json.loads(text) if camel else tomllib.loads(text)
+        trouble = "" if isinstance(parsed, dict) else "does not hold a JSON object"
+    except (OSError, ValueError, RecursionError) as error:
+        trouble = _trouble(error)
+    if trouble:  # raised out here, so that no foreign error with the file's text in it is its context
+        raise ConfigError(f"{source}: {trouble}", details={"file": str(source)})
+    return dict(parsed)
+
+
+def _trouble(error: OSError | ValueError | RecursionError) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or 'input/output error'}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8: byte {error.start}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return f"is not TOML: {error}"
+    return "cannot be read: a number is too long or tables are nested too deep"

@@ -1,0 +1,194 @@
+"""The OpenAI chat completions format, as OpenAI, DeepSeek and every compatible server speak it.
+
+Source: https://platform.openai.com/docs/api-reference/chat (requests, chunks, errors) and, for
+``reasoning_content``, https://api-docs.deepseek.com/guides/reasoning_model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from ..errors import (
+    ContentFiltered,
+    ContextTooLong,
+    ProviderError,
+    ProviderFault,
+    QuotaExceeded,
+    StreamBroken,
+)
+from ..types import Call, ChatResponse, Ended, Event, Reasoning, Result, Text, ToolCall, Usage
+from .base import Dialect, StreamDecoder, WireRequest, error_class, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..sse import ServerSentEvent
+    from ..types import Conversation
+
+_RESULTS: Final = {
+    "stop": Result.COMPLETE,
+    "length": Result.MAX_TOKENS,
+    "tool_calls": Result.TOOL_CALLS,
+    "function_call": Result.TOOL_CALLS,
+    "content_filter": Result.FILTERED,
+}
+_BY_CODE: Final[dict[str, type[ProviderError]]] = {
+    "context_length_exceeded": ContextTooLong,
+    "content_filter": ContentFiltered,
+    "content_policy_violation": ContentFiltered,
+    "insufficient_quota": QuotaExceeded,
+}
+# OpenAI's reasoning models refuse ``max_tokens``; other servers do not all know its successor.
+_NEW_LIMIT: Final = re.compile(r"(?:ft:)?(?:o\d|gpt-5)")
+
+
+class OpenAI(Dialect):
+    """See the module's docstring; keys go into ``Authorization``."""
+
+    def encode(self, conversation: Conversation, key: str | None) -> WireRequest:
+        """Return the request for a streamed answer with its usage."""
+        given = conversation.parameters
+        limit = "max_completion_tokens" if _NEW_LIMIT.match(conversation.model.name) else "max_tokens"
+        wanted = {
+            "temperature": given.temperature,
+            "top_p": given.top_p,
+            "seed": given.seed,
+            "stop": list(given.stop) or None,
+            limit: given.max_tokens,
+        }
+        body = {
+            "model": conversation.model.name,
+            "messages": [{"role": m.role, "content": m.text} for m in conversation.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **{name: value for name, value in wanted.items() if value is not None},
+        }
+        headers = {"content-type": "application/json", "accept": "text/event-stream"}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        return WireRequest("/chat/completions", orjson.dumps(body), headers)
+
+    def decoder(self) -> StreamDecoder:
+        """Return the decoder of one streamed answer."""
+        return _Decoder()
+
+    def decode(self, body: bytes) -> Sequence[Event]:
+        """Return the events of an answer that came whole, as some servers send it whatever was asked."""
+        decoder = _Decoder(whole=True)
+        chunk = _json(body)
+        if chunk is None:
+            raise ProviderFault("The provider's answer is not JSON.")
+        return [*decoder.chunk(chunk), *decoder.end()]
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Return the error by the body's code where it has one we know, else by the status."""
+        return _error(status, _json(body), headers, body)
+
+
+@dataclass(slots=True)
+class _Decoder(StreamDecoder):
+    """Collects what only counts at the end: finish reason, usage, tool calls in pieces."""
+
+    whole: bool = False
+    done: bool = False
+    result: Result | None = None
+    usage: Usage = field(default_factory=Usage)
+    malformed: int = 0
+    calls: dict[int, Call] = field(default_factory=dict)
+
+    def feed(self, event: ServerSentEvent) -> Sequence[Event]:
+        if event.data.strip() == "[DONE]":
+            self.done = True
+            return ()
+        chunk = _json(event.data)
+        if chunk is None:
+            self.malformed += 1
+            return ()
+        return self.chunk(chunk)
+
+    def chunk(self, chunk: dict[str, Any]) -> list[Event]:
+        if error := chunk.get("error"):
+            raise _error(_status_in(error), chunk, {}, b"")
+        if isinstance(usage := chunk.get("usage"), dict):
+            self.usage = _usage(usage)
+        events: list[Event] = []
+        for choice in chunk.get("choices") or ():
+            if choice.get("index", 0) == 0:
+                events += self._delta(choice.get("message" if self.whole else "delta") or {})
+                if reason := choice.get("finish_reason"):
+                    self.result = _RESULTS.get(reason, Result.UNKNOWN)
+        return events
+
+    def _delta(self, delta: dict[str, Any]) -> list[Event]:
+        events: list[Event] = []
+        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+            events.append(Reasoning(thought))
+        if text := delta.get("content"):
+            events.append(Text(text))
+        for position, piece in enumerate(delta.get("tool_calls") or ()):
+            self._call(piece.get("index", position), piece)
+        return events
+
+    def _call(self, index: int, piece: dict[str, Any]) -> None:
+        before = self.calls.get(index, Call("", "", ""))
+        function = piece.get("function") or {}
+        self.calls[index] = Call(
+            id=piece.get("id") or before.id,
+            name=before.name + (function.get("name") or ""),
+            arguments=before.arguments + (function.get("arguments") or ""),
+        )
+
+    def end(self) -> Sequence[Event]:
+        if self.result is None and not self.done:
+            raise StreamBroken("The provider's answer broke off before its end.")
+        calls = tuple(call for _, call in sorted(self.calls.items()))
+        warnings = (f"{self.malformed} malformed chunks of the answer were skipped",) if self.malformed else ()
+        response = ChatResponse(
+            text="",
+            result=self.result or Result.UNKNOWN,
+            model="",
+            usage=self.usage,
+            warnings=warnings,
+            tool_calls=calls,
+        )
+        return [*(ToolCall(call) for call in calls), Ended(response)]
+
+
+def _json(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    prompt = usage.get("prompt_tokens_details") or {}
+    output = usage.get("completion_tokens_details") or {}
+    return Usage(
+        input_tokens=usage.get("prompt_tokens") or 0,
+        output_tokens=usage.get("completion_tokens") or 0,
+        # DeepSeek names its cache hits beside the details.
+        cached_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
+        reasoning_tokens=output.get("reasoning_tokens") or 0,
+    )
+
+
+def _status_in(error: object) -> int:
+    """Return the status an error inside a stream stands for: its code where that is one, else 500."""
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    return int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+
+
+def _error(status: int, body: dict[str, Any] | None, headers: Mapping[str, str], raw: bytes) -> ProviderError:
+    said = (body or {}).get("error")
+    fields = said if isinstance(said, dict) else {"message": said or (body or {}).get("message")}
+    message = str(fields.get("message") or raw[:200].decode("utf-8", "replace") or f"status {status}")
+    known = _BY_CODE.get(str(fields.get("code"))) or _BY_CODE.get(str(fields.get("type")))
+    kind = known or error_class(status)
+    details: dict[str, object] = {"provider": message}
+    return kind(message, status=status, retry_after=retry_after(headers), details=details)

@@ -1,0 +1,97 @@
+"""The gateway's decisions, pure: time and chance are arguments."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
+
+from .types import Cooldown, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .errors import ProviderError
+    from .types import Model, Turn
+
+PATIENCE: Final = 5.0
+"""Seconds that a provider's ``Retry-After`` is waited out in place; for longer ones another model is asked."""
+LONGEST_BACKOFF: Final = 30.0
+_CHARS_PER_TOKEN: Final = 4
+_TOKENS_PER_MESSAGE: Final = 4
+ROOM_FOR_ANSWER: Final = 1024
+"""Tokens kept free for an answer whose length nobody limited."""
+
+
+def candidates(chain: Sequence[Model], cooling: Mapping[Model, Cooldown]) -> list[Model]:
+    """Return the models to ask, in order: those not passed over.
+
+    Where every model is passed over, the one that is back first is the last hope and asked all the same,
+    unless its provider named the time itself: asking before it would only earn another refusal.
+    """
+    ready = [model for model in dict.fromkeys(chain) if model not in cooling]
+    if ready:
+        return ready
+    hopes = [model for model in chain if not cooling[model].named]
+    return sorted(hopes, key=lambda model: cooling[model].seconds)[:1]
+
+
+def pause_before_retry(error: ProviderError, tries: int, most: int, interval: float, chance: float) -> float | None:
+    """Return the seconds to wait before the same model is asked again, None where it is not.
+
+    ``tries`` counts those made, ``most`` those allowed after the first, ``chance`` is in [0, 1): full jitter
+    over an interval that doubles (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+    """
+    if not error.retry or tries > most:
+        return None
+    if error.retry_after is not None:
+        return error.retry_after if error.retry_after <= PATIENCE else None
+    return min(LONGEST_BACKOFF, interval * 2.0 ** (tries - 1)) * chance
+
+
+def cooldown(error: ProviderError, restore: Mapping[str, float]) -> Cooldown | None:
+    """Return for how long the model is passed over after ``error``, None where its health is not touched."""
+    if error.restore is None:
+        return None
+    reason = str(error.status) if error.status else error.code
+    if error.retry_after is not None:
+        return Cooldown(error.retry_after, reason, named=True)
+    return Cooldown(restore[error.restore], reason)
+
+
+def tokens(text: str) -> int:
+    """Return about how many tokens ``text`` has; a guess on the safe side for English."""
+    return len(text) // _CHARS_PER_TOKEN + _TOKENS_PER_MESSAGE
+
+
+def conversation(
+    context: str | None, turns: Sequence[Turn], prompt: str, budget: int | None
+) -> tuple[tuple[Message, ...], int]:
+    """Return the messages a model is sent, and how many turns did not fit.
+
+    ``turns`` are oldest first; the newest that fit ``budget`` tokens go along (None: all). Turns without a
+    word of an answer are only shown to people: an empty reply poisons what comes after.
+    """
+    head = [Message("system", context)] if context else []
+    tail = Message("user", prompt)
+    told = [turn for turn in turns if turn.response and turn.status != "failed"]
+    left = None if budget is None else budget - sum(tokens(m.text) for m in (*head, tail))
+    kept = list(reversed(list(_newest(told, left))))
+    messages = [message for turn in kept for message in _messages(turn)]
+    return (*head, *messages, tail), len(told) - len(kept)
+
+
+def _newest(turns: Sequence[Turn], budget: int | None) -> Iterator[Turn]:
+    if budget is None:
+        return reversed(turns)
+    used = 0
+
+    def fits(turn: Turn) -> bool:
+        nonlocal used
+        used += tokens(turn.prompt) + tokens(turn.response)
+        return used <= budget
+
+    return takewhile(fits, reversed(turns))
+
+
+def _messages(turn: Turn) -> tuple[Message, Message]:
+    return Message("user", turn.prompt), Message("assistant", turn.response)

@@ -1,0 +1,206 @@
+"""Sessions: a turn gets its conversation, holds it while it is answered, and is stored at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from .errors import FenceLost, InvalidRequest, InvalidSessionId, SessionBusy, StoreUnavailable
+from .types import Result, SessionKey, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from .config import WarpConfig
+    from .router import Chances
+    from .stores.base import Begun, Store
+    from .types import ChatRequest
+
+log = logging.getLogger("warp_magics.sessions")
+
+LEASE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+STORE_SECONDS: Final = 1.0
+"""How long the end of an answer waits for its turn to be stored."""
+WITHOUT_HISTORY: Final = "storage unavailable, answered without history"
+STARTED_AGAIN: Final = "session expired, started again"
+NOT_STORED: Final = "the turn could not be stored"
+_SESSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A turn about to be asked. ``key`` is None where nothing is kept; ``now`` is the store's clock where there is one."""
+
+    turn_id: str
+    n: int
+    now: float
+    turns: tuple[Turn, ...]
+    key: SessionKey | None = None
+    session_id: str | None = None
+    status: Literal["restarted", "stateless"] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def stream_id(self) -> str | None:
+        """``{sessionId}~{N}``; None where nothing is kept."""
+        return f"{self.key.id}~{self.n}" if self.key else None
+
+
+def check_session_id(session_id: str) -> str:
+    """Return ``session_id``; raises InvalidSessionId saying what is allowed."""
+    if not _SESSION_ID.fullmatch(session_id):
+        raise InvalidSessionId(
+            f"{session_id[:140]!r} is not a session id: 1 to 128 characters of A-Z a-z 0-9 . _ - are allowed."
+        )
+    return session_id
+
+
+class Sessions:
+    """``wall`` gives Unix seconds for turns that no store dates; ``new_id`` a fresh unique id."""
+
+    def __init__(
+        self, config: WarpConfig, store: Store, chances: Chances, wall: Callable[[], float], new_id: Callable[[], str]
+    ) -> None:
+        self._limits = config.limits
+        self._store = store
+        self._chances = chances
+        self._wall = wall
+        self._new_id = new_id
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def open(self, request: ChatRequest) -> Opened:
+        """Give a prompt its turn: the session's next number and the turns before it.
+
+        Waits while another turn holds the session. Raises InvalidRequest, InvalidSessionId, SessionNotFound,
+        SessionBusy; a store that is down is no error: the turn is answered without history and says so.
+        """
+        turn_id = self._new_id()
+        _check(request)
+        if not request.store:
+            return Opened(turn_id, 1, self._wall(), _told(request.history))
+        if request.session_id is None:
+            request_key = SessionKey(request.owner, self._new_id())
+        else:
+            request_key = SessionKey(request.owner, check_session_id(request.session_id))
+        create = request.create_session or request.session_id is None
+        try:
+            begun = await self._begin(request_key, turn_id, create=create)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable reason=%s", error.message)
+            return Opened(
+                turn_id,
+                1,
+                self._wall(),
+                _told(request.history),
+                session_id=request.session_id,
+                status="stateless",
+                warnings=(WITHOUT_HISTORY,),
+            )
+        again = begun.status == "restarted"
+        return Opened(
+            turn_id,
+            begun.n,
+            begun.now,
+            _told(request.history) or begun.turns,
+            request_key,
+            request_key.id,
+            "restarted" if again else None,
+            (STARTED_AGAIN,) if again else (),
+        )
+
+    async def _begin(self, key: SessionKey, holder: str, *, create: bool) -> Begun:
+        ttl, deadline = self._limits.history_expiration, self._chances.clock() + self._limits.session_wait
+        while True:
+            begun = await self._store.begin(key, holder, create=create, lease=LEASE_SECONDS, ttl=ttl)
+            if begun is not None:
+                return begun
+            if self._chances.clock() >= deadline:
+                raise SessionBusy(
+                    f"Another turn has held the session {key.id!r} for longer than {self._limits.session_wait:g} s "
+                    "(limits.session_wait).",
+                    retry_after=LEASE_SECONDS,
+                )
+            await self._chances.sleep(_POLL_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def held(self, opened: Opened) -> AsyncIterator[None]:
+        """Hold the session's lease while the turn is answered."""
+        if opened.key is None:
+            yield
+            return
+        renewing = asyncio.create_task(self._renew(opened.key, opened.turn_id))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, key: SessionKey, holder: str) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            try:
+                if not await self._store.renew(key, holder, LEASE_SECONDS):
+                    log.warning("lease_lost session=%s", key.id)
+                    return
+            except StoreUnavailable:
+                log.warning("lease_not_renewed session=%s", key.id)
+
+    async def close(self, opened: Opened, turn: Turn) -> str | None:
+        """Store ``turn``; returns a warning where it is not known to be stored within a second.
+
+        A slow store is still given the turn in the background: the same turn twice is stored once.
+        """
+        if opened.key is None:
+            return None
+        storing = asyncio.create_task(self._append(opened.key, turn))
+        self._late.add(storing)
+        storing.add_done_callback(self._late.discard)
+        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        if not done:
+            return NOT_STORED
+        error = storing.exception()
+        if error is None:
+            return None
+        if isinstance(error, StoreUnavailable | FenceLost):
+            return f"{NOT_STORED}: {error.message}"
+        raise error
+
+    async def _append(self, key: SessionKey, turn: Turn) -> None:
+        for last in (False, False, True):
+            try:
+                await self._store.append(key, turn, turn.id, ttl=self._limits.history_expiration)
+            except StoreUnavailable:
+                if last:
+                    log.error("turn_not_stored session=%s turn=%s", key.id, turn.id)  # noqa: TRY400 - no trace to see
+                    raise
+                await self._chances.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def aclose(self) -> None:
+        """Wait for turns still being stored."""
+        if self._late:
+            await asyncio.wait(self._late, timeout=STORE_SECONDS)
+
+
+_RETRY_SECONDS: Final = 1.2  # longer than the store is left alone after a failure
+
+
+def _check(request: ChatRequest) -> None:
+    if not request.prompt.strip():
+        raise InvalidRequest("The prompt is empty.")
+    if request.history and request.session_id is not None:
+        raise InvalidRequest("history and sessionId exclude each other: a session has its own history.")
+    if not request.store and request.session_id is not None:
+        raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
+
+
+def _told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
+    return tuple(
+        Turn("", n, prompt, reply, "complete", Result.COMPLETE, None, 0.0, 0.0)
+        for n, (prompt, reply) in enumerate(history, start=1)
+    )

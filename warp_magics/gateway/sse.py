@@ -1,0 +1,97 @@
+"""Server-sent events, decoded from and encoded to bytes, without I/O.
+
+Follows the HTML standard's "Server-sent events" (https://html.spec.whatwg.org/multipage/server-sent-events.html):
+lines end with LF, CRLF or CR, wherever the network cut the stream; an event without its blank line is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
+_BOM: Final = b"\xef\xbb\xbf"
+MAX_PENDING: Final = 16 * 1024 * 1024
+"""Bytes an unfinished line or event may have: a sender that never ends one must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event as dispatched: ``event`` is empty where the sender named none, ``id`` is the last one seen."""
+
+    data: str
+    event: str = ""
+    id: str = ""
+
+
+class Decoder:
+    """Bytes in, events out; state is one partial line and one partial event.
+
+    ``feed`` takes any cut of the stream and returns the events that it completes. Raises ValueError when a
+    line or an event grows past MAX_PENDING.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._skip_lf = False
+        self._at_start = True
+        self._data: list[str] = []
+        self._size = 0
+        self._event = ""
+        self._id = ""
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """Return the events that ``chunk`` completes, in order."""
+        if self._skip_lf and chunk:
+            # The CR before was taken as the end of a line at once; its LF may only come now.
+            chunk = chunk.removeprefix(b"\n")
+            self._skip_lf = False
+        if not chunk:
+            return []
+        self._skip_lf = chunk.endswith(b"\r")
+        *lines, self._rest = _END_OF_LINE.split(self._rest + chunk)
+        if len(self._rest) > MAX_PENDING:
+            raise ValueError("a line of the event stream is too long")
+        return [event for line in lines if (event := self._line(line)) is not None]
+
+    def _line(self, line: bytes) -> ServerSentEvent | None:
+        if self._at_start:
+            line = line.removeprefix(_BOM)
+            self._at_start = False
+        if not line:
+            return self._dispatch()
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._size += len(value)
+            if self._size > MAX_PENDING:
+                raise ValueError("an event of the event stream is too long")
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        return None
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        data, event = self._data, self._event
+        self._data, self._event, self._size = [], "", 0
+        return ServerSentEvent("\n".join(data), event, self._id) if data else None
+
+
+def encode(data: str, *, event: str = "", id: str = "") -> bytes:  # noqa: A002 - the field's name in the standard
+    """Return one event; a line break in ``data`` begins another data line.
+
+    Raises ValueError where ``event`` or ``id`` holds a line break or NUL: they would end the field.
+    """
+    if re.search(r"[\r\n\0]", event + id):
+        raise ValueError("an event's name and id are one line each")
+    head = (f"event: {event}\n" if event else "") + (f"id: {id}\n" if id else "")
+    body = "".join(f"data: {line}\n" for line in re.split(r"\r\n|\n|\r", data))
+    return f"{head}{body}\n".encode()
+
+
+def comment(text: str) -> bytes:
+    """Return a comment, which keeps a silent connection open and is no event."""
+    return f": {text}\n\n".encode()

@@ -1,0 +1,1 @@
+"""Where conversations, cooldowns and counters are kept: a back end a file, one protocol."""

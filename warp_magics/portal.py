@@ -1,0 +1,234 @@
+"""Portal: this process's gateway lives on a loop in a thread of its own; the main thread waits and draws.
+
+The kernel's own loop is not touched. Ctrl-C cancels what runs behind the portal, waits a moment for it to
+keep the part that came, and then is a KeyboardInterrupt like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from types import FrameType
+
+    from anyio.from_thread import BlockingPortal
+
+_T = TypeVar("_T")
+
+GRACE_SECONDS: Final = 0.8
+"""How long an interrupted call may clean up: a part to be stored, a connection to be closed."""
+QUIET_SECONDS: Final = 0.1
+"""A second Ctrl-C this soon after the first says the same; passed on, it can cost ipykernel the cell's reply."""
+# A wait for a lock cannot be interrupted on Windows, so there it is a short one, again and again.
+_POLL_SECONDS: Final = 0.1 if sys.platform == "win32" else 600.0
+_INTERRUPT: Final = object()
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a call was waited for; shown in one line, since nobody wants our frames."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["KeyboardInterrupt: stopped; what was answered is kept."]
+
+
+class Waiter(Protocol):
+    """How the main thread waits for what the portal's thread puts."""
+
+    def put(self, item: object) -> None:
+        """Hand ``item`` over; may be called from any thread and from a signal handler."""
+
+    def get(self, until: float | None) -> Any:
+        """Return the next item; raises queue.Empty at ``until`` (monotonic seconds, None: never)."""
+
+    def close(self) -> None:
+        """Undo what the waiter has changed around it."""
+
+
+class PlainWaiter:
+    """Blocks the main thread."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.put = self._queue.put
+
+    def get(self, until: float | None) -> Any:
+        """See Waiter."""
+        while True:
+            left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
+            try:
+                return self._queue.get(timeout=max(0.0, left))
+            except queue.Empty:
+                if until is not None and time.monotonic() >= until:
+                    raise
+
+    def close(self) -> None:
+        """See Waiter."""
+
+
+class _End:
+    """The call has ended: its error, if any."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+class Portal:
+    """One loop thread, started when first used; ``waiter`` gives each call its way of waiting."""
+
+    def __init__(self, waiter: Callable[[], Waiter] = PlainWaiter) -> None:
+        self._waiter = waiter
+        self._lock = threading.Lock()
+        self._open = contextlib.ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def call(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Run ``work`` behind the portal and return what it returns; Ctrl-C cancels it."""
+
+        async def once() -> AsyncGenerator[_T, None]:
+            yield await work()
+
+        with contextlib.closing(self.stream(once)) as results:
+            return next(results)
+
+    def stream(self, source: Callable[[], AsyncGenerator[_T, None]]) -> Generator[_T, None, None]:
+        """Yield what ``source`` yields behind the portal. Close the generator: an early end cancels the source."""
+        waiter = self._waiter()
+        guard = _Sigint(waiter.put)
+        running = _Running(source, waiter)
+        try:
+            self._started().start_task_soon(running.pump)
+            yield from self._items(waiter, guard, running)
+        finally:
+            try:
+                if not running.ended:
+                    with guard:
+                        _drain(waiter, running, guard)
+            finally:
+                waiter.close()
+
+    @staticmethod
+    def _items(waiter: Waiter, guard: _Sigint, running: _Running) -> Generator[Any, None, None]:
+        while True:
+            with guard:  # only while waiting: the caller's own code is interrupted as ever
+                item = waiter.get(None)
+                if item is _INTERRUPT:
+                    _drain(waiter, running, guard)
+                    raise Interrupted
+            if isinstance(item, _End):
+                running.ended = True
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    def close(self, last: Callable[[], Awaitable[object]] | None = None) -> None:
+        """End the thread, after ``last`` has run on its loop."""
+        with self._lock:
+            if self._portal is not None and last is not None:
+                self._portal.call(last)
+            self._open.close()
+            self._portal = None
+
+    def _started(self) -> BlockingPortal:
+        with self._lock:
+            if self._portal is None:
+                from anyio.from_thread import start_blocking_portal
+
+                self._portal = self._open.enter_context(start_blocking_portal("asyncio", name="warp-gateway"))
+            return self._portal
+
+
+class _Running:
+    """A source being pumped on the portal's loop. A task of its own, so that one cancel lets its clean-up await."""
+
+    def __init__(self, source: Callable[[], AsyncGenerator[Any, None]], waiter: Waiter) -> None:
+        self.ended = False
+        self._source = source
+        self._waiter = waiter
+        self._cancelled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def pump(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = self._task = asyncio.ensure_future(self._consume())
+        if self._cancelled:
+            task.cancel()
+        await asyncio.wait({task})
+        self._waiter.put(_End(asyncio.CancelledError() if task.cancelled() else task.exception()))
+
+    async def _consume(self) -> None:
+        async with contextlib.aclosing(self._source()) as items:
+            async for item in items:
+                self._waiter.put(item)
+
+    def cancel(self) -> None:
+        """Ask the source to end; never blocks, and may come before the source has started."""
+        self._cancelled = True
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+
+def _drain(waiter: Waiter, running: _Running, guard: _Sigint) -> None:
+    """Cancel and wait for the clean-up, at most GRACE_SECONDS or until the next Ctrl-C."""
+    running.cancel()
+    guard.taken()
+    until = time.monotonic() + GRACE_SECONDS
+    with contextlib.suppress(queue.Empty):
+        while (item := waiter.get(until)) is not _INTERRUPT:
+            if isinstance(item, _End):
+                running.ended = True
+                return
+    running.ended = True
+    running.cancel()  # breaks an await in the clean-up; nobody waits for it any more
+
+
+class _Sigint:
+    """While held, Ctrl-C is an item in the queue, so that it cannot hit between two lines of ours."""
+
+    def __init__(self, put: Callable[[object], None]) -> None:
+        self._put = put
+        self._hits = 0
+        self._interrupted = False
+        self._before: Any = None
+
+    def taken(self) -> None:
+        """Note that the first Ctrl-C is being acted upon."""
+        self._hits, self._interrupted = 0, True
+
+    def _on(self, _signum: int, _frame: FrameType | None) -> None:
+        self._hits += 1
+        if self._hits > 1:  # the first was not taken yet: whoever waits is stuck in foreign code
+            raise KeyboardInterrupt
+        self._put(_INTERRUPT)
+
+    def __enter__(self) -> None:
+        self._hits, self._before = 0, None
+        if threading.current_thread() is threading.main_thread():
+            before = signal.getsignal(signal.SIGINT)
+            if callable(before):
+                self._before = before
+                signal.signal(signal.SIGINT, self._on)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            quiet = self._interrupted and "ipykernel" in sys.modules  # which puts its own back after the cell
+            signal.signal(signal.SIGINT, self._quiet(self._before) if quiet else self._before)
+
+    @staticmethod
+    def _quiet(before: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        until = time.monotonic() + QUIET_SECONDS
+
+        def late(signum: int, frame: FrameType | None) -> None:
+            if time.monotonic() >= until:
+                before(signum, frame)
+
+        return late
