@@ -74,13 +74,12 @@ def show_route(response: ChatResponse) -> None:
     """Publish the route line, once, under an answer."""
     from IPython.display import display
 
-    from .tables import WARNING, html_page
+    from .tables import html_page
 
-    line, warns = route_line(response), bool(response.warnings) or len(response.route) > 1
-    colour = f"color:{WARNING}" if warns else ""
-    body = (
-        f'<div class="warp-route" style="{colour}" title="{html.escape(line)}" tabindex="0">{html.escape(line)}</div>'
-    )
+    line = route_line(response)
+    warns = " warp-warns" if response.warnings or len(response.route) > 1 else ""
+    told = html.escape(line)
+    body = f'<div class="warp-route{warns}" title="{told}" tabindex="0">{told}</div>'
     display({"text/html": html_page(body), "text/plain": line}, raw=True)
 
 

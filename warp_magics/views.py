@@ -23,9 +23,9 @@ def overview(status: GatewayStatus, why: str, session: str | None, models: Seque
     storage = status.storage
     where = f"{storage['type']} ({storage['server'] or storage.get('reason', 'not a server')})"
     lines = [
-        f"Gateway   {why}",
-        f"Storage   {where}",
-        f"Session   {session or 'none; %warp use ID chooses one'}",
+        f"Gateway: {why}",
+        f"Storage: {where}",
+        f"Session: {session or 'none; %warp use ID chooses one'}",
     ]
     if not status.configured:
         lines.append("No model is configured: set OPENAI_API_KEY or DEEPSEEK_API_KEY, or run `jupyter warp init`.")

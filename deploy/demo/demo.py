@@ -36,6 +36,7 @@ NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 SESSION = "quickstart"
 QUESTION = "Which three capitals did I ask about?"
 KEYS = {"OPENAI_API_KEY": "openai:gpt-4o-mini", "DEEPSEEK_API_KEY": "deepseek:deepseek-chat"}
+LOCAL_LIMITS = '[[model]]\nprovider = "local"\nmodel = "smollm2"\ncontext_tokens = 2048'
 START_SECONDS = 60.0
 NOTEBOOK_SECONDS = 180.0
 STORE_STOP_SECONDS = 15.0
@@ -102,7 +103,7 @@ def choose_model(children: Children, scratch_dir: Path) -> str:
         children.start("model", sys.executable, *command)
         children.until(ready.exists, "model", START_SECONDS)
         model = "local:smollm2"
-        provider = f'[providers.local]\ndialect = "openai"\nbase_url = "{ready.read_text("utf-8")}"'
+        provider = f'{LOCAL_LIMITS}\n\n[providers.local]\ndialect = "openai"\nbase_url = "{ready.read_text("utf-8")}"'
     WORK.joinpath("warp.toml").write_text(
         f'# written by deploy/demo/demo.py\nmodels = ["{model}"]\n\n{provider}\n\n[storage]\ntype = "embedded"\n',
         encoding="utf-8",

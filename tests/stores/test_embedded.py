@@ -550,3 +550,23 @@ def test_an_open_directory_is_closed_to_others(top):
     (top / "run").mkdir()
     (top / "run").chmod(0o755)
     assert stat.S_IMODE(places().run.stat().st_mode) == 0o700
+
+
+def test_a_login_with_another_runtime_directory_meets_the_running_server(top):
+    login, batch = top / "login", top / "batch"
+    login.mkdir()
+    batch.mkdir()
+    data = {"WARP_DATA_DIR": str(top / "data")}
+    first = EmbeddedServer(places({**data, "XDG_RUNTIME_DIR": str(login)}))
+    second = None
+    try:
+        first.ensure()
+        second = EmbeddedServer(places({**data, "XDG_RUNTIME_DIR": str(batch)}))
+        assert second.ensure() == first.ensure()
+        first.stop()
+        assert places({**data, "XDG_RUNTIME_DIR": str(batch)}).run == batch / "warp"
+    finally:
+        first.stop()
+        first.release()
+        if second is not None:
+            second.release()

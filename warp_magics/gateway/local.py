@@ -9,6 +9,7 @@ import random
 import time
 import uuid
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from .base import Gateway
 from .client import ModelClient
@@ -136,7 +137,7 @@ def open_store(storage: StorageSettings) -> Store:
 
 
 def _embedded_store(storage: StorageSettings) -> Store:
-    from .stores.embedded import EmbeddedServer, find_server
+    from .stores.embedded import EmbeddedServer, find_server, places
     from .stores.valkey import ValkeyStore, client_of
 
     if find_server() is None:
@@ -145,12 +146,16 @@ def _embedded_store(storage: StorageSettings) -> Store:
     servers: list[EmbeddedServer] = []
 
     def socket() -> str:
-        # Made when first used: a folder that cannot be used is the store's trouble, not the start's.
-        servers[:] = servers or [EmbeddedServer(keep_running=storage.keep_running)]
+        # Looked for anew at each connection: a folder that cannot be used is the store's trouble, not the
+        # start's, and another process may meanwhile have started the server elsewhere.
+        where = places()
+        if not servers or servers[0].places != where:
+            release()
+            servers[:] = [EmbeddedServer(where, keep_running=storage.keep_running)]
         return servers[0].ensure()
 
     async def connect() -> Redis:
-        return client_of(f"unix://{await asyncio.to_thread(socket)}")
+        return client_of(f"unix://{quote(await asyncio.to_thread(socket))}")
 
     def release() -> None:
         for server in servers:

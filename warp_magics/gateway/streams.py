@@ -28,6 +28,8 @@ class Live:
     def __init__(self) -> None:
         self.stream_id: str | None = None
         self.task: asyncio.Task[None] | None = None
+        self.stoppable = True
+        """False once only the storing is left: what has come is never dropped for a stop that comes late."""
         self._log: list[Event] = []
         self._prefix = "1"
         self._news = asyncio.Event()
@@ -54,8 +56,14 @@ class Live:
 
     def stop(self) -> None:
         """Have the answer end here; its part is kept as a stopped turn."""
-        if self.task is not None:
+        if self.task is not None and self.stoppable:
+            self.stoppable = False
             self.task.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """True once the terminal event is in the log."""
+        return bool(self._log) and isinstance(self._log[-1], Ended | Failed)
 
 
 @dataclass(slots=True)
@@ -120,8 +128,15 @@ class Streams:
         live = Live()
         live.task = asyncio.create_task(self._produce(live, request))
         self._live.add(live)
-        live.task.add_done_callback(lambda _: self._live.discard(live))
+        live.task.add_done_callback(lambda task: self._finished(live, task))
         return live
+
+    def _finished(self, live: Live, task: asyncio.Task[None]) -> None:
+        """Forget an answer that is made; one whose task died leaves no follower waiting."""
+        self._live.discard(live)
+        if not live.ended:
+            log.error("answer_died", exc_info=None if task.cancelled() else task.exception())
+            live.put(Failed(WarpError("The gateway failed while it answered.")))
 
     async def _produce(self, live: Live, request: ChatRequest) -> None:
         try:
@@ -136,6 +151,7 @@ class Streams:
         answer = _Answer(self._clock(), [])
         async with self._sessions.held(opened):
             await self._collect(live, request, opened, answer)
+            live.stoppable = False
             warning = await self._sessions.close(opened, _turn(request, opened, answer, self._clock()))
         live.put(_last(opened, answer, warning))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -144,16 +145,16 @@ def places(env: Mapping[str, str] = os.environ) -> Places:
     """Choose, make and check the directories.
 
     Data: ``WARP_DATA_DIR``, or ``warp/valkey/<hostname>`` under ``XDG_DATA_HOME`` (``~/.local/share``); per host,
-    because a home may be on a network. Run: ``WARP_RUN_DIR``, or ``warp`` in ``XDG_RUNTIME_DIR`` where that is
-    ours, or ``warp-<uid>`` in the directory for temporary files. Raises StoreUnavailable where they cannot be used.
+    because a home may be on a network. Run: ``WARP_RUN_DIR``, or where this host's server of that data is already,
+    or ``warp`` in ``XDG_RUNTIME_DIR`` where that is ours, or ``warp-<uid>`` in the directory for temporary files:
+    a login, a batch job and a hub's spawner differ in these variables and shall meet all the same. Raises StoreUnavailable where they cannot be used.
     """
     if sys.platform == "win32":
         raise StoreUnavailable('there is no embedded store on Windows: set storage.type to "memory" or "valkey"')
     with explained("find the embedded store's data directory"):
         data = _data_dir(env).resolve()
-    fitting = [
-        found for run in _run_dirs(env) if len(os.fsencode((found := Places(data, run)).socket)) <= _SOCKET_PATH_MAX
-    ]
+    runs = [*_running_at(data, env), *_run_dirs(env)]
+    fitting = [found for run in runs if len(os.fsencode((found := Places(data, run)).socket)) <= _SOCKET_PATH_MAX]
     if not fitting:
         raise StoreUnavailable(
             f"the embedded store's socket would have a path over {_SOCKET_PATH_MAX} bytes in "
@@ -188,6 +189,20 @@ def _run_dirs(env: Mapping[str, str]) -> list[Path]:
     if runtime.is_absolute() and runtime.is_dir() and runtime.stat().st_uid == os.getuid():
         return [runtime / "warp", fallback]
     return [fallback]
+
+
+def _running_at(data: Path, env: Mapping[str, str]) -> list[Path]:
+    """Give the run directory that the data's lock names, where that server is on this host and its socket is there."""
+    if env.get("WARP_RUN_DIR"):
+        return []
+    try:
+        noted = json.loads((data / "lock").read_text("utf-8"))
+        meeting = Path(noted["socket"])
+        here = noted["host"] == socket.gethostname() and stat.S_ISSOCK(meeting.stat().st_mode)
+        mine = meeting.parent.stat().st_uid == os.getuid()
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or gone
+        return []
+    return [meeting.parent] if here and mine and Places(data, meeting.parent).socket == str(meeting) else []
 
 
 def _own(path: Path) -> None:
