@@ -419,6 +419,11 @@ def test_no_fault_is_told_that_only_follows_from_another(lines):
     assert told == 'providers.mistral.apikey: unknown key; did you mean "api_key"?'
 
 
+def test_an_unknown_key_hides_no_other_fault_of_its_table(lines):
+    told = lines('[storage]\nprefiks = "x"\nurl = "http://h"')
+    assert [line.split(":")[0] for line in told] == ["storage.prefiks", "storage.url"]
+
+
 def test_a_message_of_several_faults(load, tmp_path):
     with pytest.raises(ConfigError) as caught:
         load("a1 = 1\nb2 = 1")

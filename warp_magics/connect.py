@@ -38,17 +38,21 @@ class Connection:
 
 _lock = threading.Lock()
 _current: Connection | None = None
+_waiter: Callable[[], Waiter] = PlainWaiter
 
 
-def connection(waiter: Callable[[], Waiter] = PlainWaiter) -> Connection:
-    """Return this process's connection, opening it first; raises ConfigError.
+def wait_with(waiter: Callable[[], Waiter]) -> None:
+    """Have every call from now on wait by ``waiter``, whether a magic or ``Warp`` makes it."""
+    global _waiter  # noqa: PLW0603 - likewise one way of waiting
+    _waiter = waiter
 
-    ``waiter`` is how the main thread waits; it counts for the call that opens.
-    """
+
+def connection() -> Connection:
+    """Return this process's connection, opening it first; raises ConfigError."""
     global _current  # noqa: PLW0603 - one gateway a process is the point
     with _lock:
         if _current is None:
-            _current = _in_this_process(Portal(waiter))
+            _current = _in_this_process(Portal(lambda: _waiter()))
             atexit.register(_current.close)
         return _current
 

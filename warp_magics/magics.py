@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from traitlets import Bool
 
 from . import grammar
-from .connect import connection, disconnect
+from .connect import connection, disconnect, wait_with
 from .portal import PlainWaiter
 
 if TYPE_CHECKING:
@@ -134,14 +134,15 @@ class WarpMagics(Magics):
         return response
 
     def _connection(self) -> Connection:
-        at = connection(self._waiter)
+        at = connection()
         for warning in at.warnings:
             if warning not in self._said:
                 self._said.add(warning)
                 warnings.warn(warning, stacklevel=2)
         return at
 
-    def _waiter(self) -> Waiter:
+    def waiter(self) -> Waiter:
+        """Return how the main thread waits, as the configuration says at this moment."""
         if self.keep_kernel_loop:
             from .kernel_loop import kernel_waiter
 
@@ -187,7 +188,9 @@ def _short_errors() -> Generator[None, None, None]:
 
 def load(shell: InteractiveShell) -> None:
     """Register the magics with ``shell``."""
-    shell.register_magics(WarpMagics(shell))
+    magics = WarpMagics(shell)
+    shell.register_magics(magics)
+    wait_with(magics.waiter)
 
 
 def unload(shell: InteractiveShell) -> None:  # noqa: ARG001 - IPython hands it over

@@ -32,13 +32,6 @@ _POLL_SECONDS: Final = 0.1 if sys.platform == "win32" else 600.0
 _INTERRUPT: Final = object()
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while a call was waited for; shown in one line, since nobody wants our frames."""
-
-    def _render_traceback_(self) -> list[str]:
-        return ["KeyboardInterrupt: stopped; what was answered is kept."]
-
-
 class Waiter(Protocol):
     """How the main thread waits for what the portal's thread puts."""
 
@@ -121,7 +114,7 @@ class Portal:
                 item = waiter.get(None)
                 if item is _INTERRUPT:
                     _drain(waiter, running, guard)
-                    raise Interrupted
+                    raise _interrupted()
             if isinstance(item, _End):
                 running.ended = True
                 if item.error is not None:
@@ -175,6 +168,13 @@ class _Running:
         self._cancelled = True
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
+
+
+def _interrupted() -> KeyboardInterrupt:
+    """Return Ctrl-C under its own name, by which front ends know it; IPython shows one line, none of our frames."""
+    stopped = KeyboardInterrupt("stopped; what was answered is kept.")
+    stopped._render_traceback_ = lambda: [f"KeyboardInterrupt: {stopped}"]  # type: ignore[attr-defined]
+    return stopped
 
 
 def _drain(waiter: Waiter, running: _Running, guard: _Sigint) -> None:
