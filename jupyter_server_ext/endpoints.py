@@ -6,7 +6,7 @@ Knows no server; ``handlers`` adapts it to Jupyter's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from warp_magics.gateway import ChatResponse, Event, Gateway
+
+log = logging.getLogger("jupyter_server_ext")
 
 PING_SECONDS: Final = 15.0
 """Silence after which a comment keeps a stream open; also how long a first word may hold the status back."""
@@ -137,6 +139,10 @@ class Endpoints:
                 except errors.WarpError as error:  # the status went out before the fault was known
                     yield wire.failure_bytes(error)
                     return
+                except Exception:
+                    log.exception("stream_failed")
+                    yield wire.failure_bytes(errors.WarpError("The gateway failed."))
+                    return
                 coming = asyncio.ensure_future(anext(events))
         finally:
             await _left(coming, events)
@@ -145,8 +151,7 @@ class Endpoints:
 async def _left(coming: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:
     """Let go of an answer that is read no further."""
     coming.cancel()
-    with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, errors.WarpError):
-        await coming
+    await asyncio.gather(coming, return_exceptions=True)
     await events.aclose()
 
 

@@ -6,9 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jupyter_core.application import JupyterApp
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
 from traitlets import Unicode
+from traitlets.config import Application
 
 if TYPE_CHECKING:
     from warp_magics.gateway import LocalGateway, WarpConfig
@@ -32,6 +34,16 @@ class WarpExtension(ExtensionApp):
         self._gateway: LocalGateway | None = None
         self._endpoints: Endpoints | None = None
         self._opening = asyncio.Lock()
+
+    @classmethod
+    def section_names(cls) -> list[str]:
+        """Leave JupyterApp's section out: its ``config_file`` is Jupyter's own."""
+        return [name for name in super().section_names() if name != JupyterApp.__name__]
+
+    def load_config_file(self, suppress_errors: bool = True) -> None:  # type: ignore[override] # noqa: ARG002, FBT001, FBT002
+        """Load Jupyter's files, of which ``config_file`` is none: JupyterApp would run the Python file of its name."""
+        for name in ("jupyter_config", self.config_file_name):
+            Application.load_config_file(self, name, path=self.config_file_paths)
 
     def initialize_settings(self) -> None:
         """Give the handlers their way to the gateway."""

@@ -47,9 +47,7 @@ class WarpHandler(APIHandler):
 
     async def run(self, call: Callable[[Endpoints, Request], Awaitable[Response | EventStream]]) -> None:
         """Answer with what ``call`` returns or raises."""
-        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        request = Request(self.owner(), self.request.body, query)
-        self._work = work = asyncio.ensure_future(self._answered(call, request))
+        self._work = work = asyncio.ensure_future(self._answered(call))
         try:
             answer = await work
         except asyncio.CancelledError:  # the reader has left: nobody is there to be answered
@@ -62,12 +60,19 @@ class WarpHandler(APIHandler):
             self._write(answer)
 
     async def _answered(
-        self, call: Callable[[Endpoints, Request], Awaitable[Response | EventStream]], request: Request
+        self, call: Callable[[Endpoints, Request], Awaitable[Response | EventStream]]
     ) -> Response | EventStream:
         try:
-            return await call(await self.settings["warp_endpoints"](), request)
+            endpoints = await self.settings["warp_endpoints"]()
+            return await call(endpoints, self._asked())
         except errors.WarpError as error:
-            return error_response(error)
+            answer = error_response(error)
+            return answer if self.current_user else Response({"status": "error"}, answer.status)
+
+    def _asked(self) -> Request:
+        """Return the request; only once the configuration is read, for that may set the owner."""
+        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        return Request(self.owner(), self.request.body, query)
 
     def _write(self, answer: Response) -> None:
         self.set_status(answer.status)
@@ -99,14 +104,22 @@ class WarpHandler(APIHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer in the gateway's shape of an error, whatever raised it."""
-        error = kwargs.get("exc_info", (None, None))[1]
-        message = getattr(error, "reason", None) or http.HTTPStatus(status_code).phrase
-        if status_code == http.HTTPStatus.FORBIDDEN and self.current_user is None:
+        message = _told(status_code, kwargs.get("exc_info", (None, None))[1])
+        if status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
             message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(_verbs(type(self))))
         self.set_header("Content-Type", "application/json")
         web.RequestHandler.finish(self, wire.json_bytes({"code": _code(status_code), "message": message}))
+
+
+def _told(status: int, error: object) -> str:
+    """Return what a refusal says to its reader; other failures tell nothing of themselves."""
+    phrase = http.HTTPStatus(status).phrase
+    if not isinstance(error, web.HTTPError) or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return phrase
+    said = error.log_message or ""
+    return error.reason or (said % error.args if error.args else said) or phrase
 
 
 def _verbs(handler: type) -> list[str]:

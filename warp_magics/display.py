@@ -30,19 +30,20 @@ class LiveReply:
         self._kernel = hasattr(shell, "kernel")
         self._clock = clock
         self._text = ""
-        self._printed = 0
+        self._shown = 0
         self._drawn_at = float("-inf")
         self._handle: Any = None
 
     def add(self, text: str) -> None:
-        """Show ``text`` after what is there; in a kernel perhaps with the next piece."""
+        """Show ``text`` after what is there; in a kernel perhaps with the next piece, which may be empty."""
         self._text += text
-        if self._stream and (not self._kernel or self._clock() - self._drawn_at >= REDRAW_SECONDS):
+        due = not self._kernel or self._clock() - self._drawn_at >= REDRAW_SECONDS
+        if self._stream and due and len(self._text) > self._shown:
             self._draw({})
 
     def restart(self) -> None:
         """Forget the text so far: it comes anew."""
-        self._text, self._printed = "", 0
+        self._text, self._shown = "", 0
 
     def end(self, response: ChatResponse | None) -> None:
         """Show the whole text, and the route in the output's metadata; what is empty is not shown."""
@@ -54,9 +55,9 @@ class LiveReply:
 
     def _draw(self, metadata: dict[str, Any]) -> None:
         self._drawn_at = self._clock()
+        shown, self._shown = self._shown, len(self._text)
         if not self._kernel:
-            print(self._text[self._printed :], end="", flush=True)  # noqa: T201 - that is how a terminal is drawn on
-            self._printed = len(self._text)
+            print(self._text[shown:], end="", flush=True)  # noqa: T201 - that is how a terminal is drawn on
             return
         from IPython.display import display
 
@@ -71,35 +72,43 @@ class LiveReply:
 
 
 def show_route(response: ChatResponse) -> None:
-    """Publish the route line, once, under an answer."""
+    """Publish the route line, once, under an answer; what went wrong on the way is in the warning's colour."""
     from IPython.display import display
 
     from .tables import html_page
 
     line = route_line(response)
-    warns = " warp-warns" if response.warnings or len(response.route) > 1 else ""
-    told = html.escape(line)
-    body = f'<div class="warp-route{warns}" title="{told}" tabindex="0">{told}</div>'
+    told = " · ".join(
+        f'<span class="warp-warns">{html.escape(part)}</span>' if warns else html.escape(part)
+        for part, warns in _route_parts(response)
+    )
+    body = f'<div class="warp-route" title="{html.escape(line)}" tabindex="0">{told}</div>'
     display({"text/html": html_page(body), "text/plain": line}, raw=True)
 
 
 def route_line(response: ChatResponse) -> str:
     """Return an answer's route in one line: who answered, after whom, how fast, for how much."""
-    parts = [response.model]
+    return " · ".join(part for part, _ in _route_parts(response))
+
+
+def _route_parts(response: ChatResponse) -> list[tuple[str, bool]]:
+    """Return the route line's parts, and of each whether it tells of something that went wrong."""
     failed = [attempt for attempt in response.route if attempt.outcome != "ok"]
-    parts += [f"fell back from {one.model} ({_why(one)})" for one in failed if one.model != response.model]
+    others = {one.model: one for one in failed if one.model != response.model}  # the last try of each
     tries = sum(1 for one in failed if one.model == response.model)
+    parts = [(response.model, False)]
+    parts += [(f"fell back from {one.model} ({_why(one)})", True) for one in others.values()]
     if tries:
-        parts.append(f"answered at try {tries + 1}")
+        parts.append((f"answered at try {tries + 1}", True))
     if response.first_token is not None:
-        parts.append(f"first token {response.first_token:.1f} s")
+        parts.append((f"first token {response.first_token:.1f} s", False))
     if response.usage.input_tokens or response.usage.output_tokens:
-        parts.append(f"{response.usage.input_tokens}+{response.usage.output_tokens} tok")
+        parts.append((f"{response.usage.input_tokens}+{response.usage.output_tokens} tok", False))
     if response.cost is not None:
-        parts.append(f"${response.cost:.4f}")
+        parts.append((f"${response.cost:.4f}", False))
     if response.result != "COMPLETE":
-        parts.append(response.result.removeprefix("INCOMPLETE_").replace("_", " ").lower())
-    return " · ".join([*parts, *response.warnings])
+        parts.append((response.result.removeprefix("INCOMPLETE_").replace("_", " ").lower(), True))
+    return [*parts, *((warning, True) for warning in response.warnings)]
 
 
 def _why(attempt: Attempt) -> str:

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Any, Final
 
-from .portal import PlainWaiter, Waiter
+from .portal import POLL_SECONDS, PlainWaiter, Waiter
 
 _COMM: Final = frozenset({"comm_open", "comm_msg", "comm_close"})
 
@@ -66,13 +66,13 @@ class KernelLoopWaiter:
 
     def _wait(self, until: float | None) -> None:
         outer, self._arrived = self._arrived, self._loop.create_future()
-        timer = None if until is None else self._loop.call_later(max(0.0, until - time.monotonic()), self._wake)
+        left = POLL_SECONDS if until is None else min(POLL_SECONDS, until - time.monotonic())
+        timer = self._loop.call_later(max(0.0, left), self._wake)
         try:
             if self._queue.empty():
                 self._loop.run_until_complete(self._arrived)
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
             self._arrived = outer
 
     def _wake(self) -> None:

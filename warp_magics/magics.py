@@ -124,10 +124,12 @@ class WarpMagics(Magics):
 
     def _answer(self, at: Connection, request: ChatRequest, *, stream: bool) -> ChatResponse:
         """Show an answer as it comes; raises its error with the part that came left on the screen."""
-        from .display import LiveReply, show_route
+        from .display import REDRAW_SECONDS, LiveReply, show_route
+        from .gateway import Text
 
         reply = LiveReply(self._shell, stream=stream)
-        events = at.portal.stream(lambda: at.gateway.stream(request))
+        # In a lull the empty piece draws what came too soon after the last drawing.
+        events = at.portal.stream(lambda: at.gateway.stream(request), lull=(REDRAW_SECONDS, Text("")))
         response = _shown_live(events, reply)
         if self.route_line:
             show_route(response)

@@ -27,9 +27,10 @@ GRACE_SECONDS: Final = 0.8
 """How long an interrupted call may clean up: a part to be stored, a connection to be closed."""
 QUIET_SECONDS: Final = 0.1
 """A second Ctrl-C this soon after the first says the same; passed on, it can cost ipykernel the cell's reply."""
-# A wait for a lock cannot be interrupted on Windows, so there it is a short one, again and again.
-_POLL_SECONDS: Final = 0.1 if sys.platform == "win32" else 600.0
+POLL_SECONDS: Final = 0.1
+"""A wait is a short one, again and again: on Windows, and where another thread took the signal, nothing breaks it."""
 _INTERRUPT: Final = object()
+_LULL: Final = object()
 
 
 class Waiter(Protocol):
@@ -55,7 +56,7 @@ class PlainWaiter:
     def get(self, until: float | None) -> Any:
         """See Waiter."""
         while True:
-            left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
+            left = POLL_SECONDS if until is None else min(POLL_SECONDS, until - time.monotonic())
             try:
                 return self._queue.get(timeout=max(0.0, left))
             except queue.Empty:
@@ -91,44 +92,56 @@ class Portal:
         with contextlib.closing(self.stream(once)) as results:
             return next(results)
 
-    def stream(self, source: Callable[[], AsyncGenerator[_T, None]]) -> Generator[_T, None, None]:
-        """Yield what ``source`` yields behind the portal. Close the generator: an early end cancels the source."""
+    def stream(
+        self, source: Callable[[], AsyncGenerator[_T, None]], lull: tuple[float, _T] | None = None
+    ) -> Generator[_T, None, None]:
+        """Yield what ``source`` yields behind the portal. Close the generator: an early end cancels the source.
+
+        ``lull`` is (seconds, item): where nothing comes for so long after an item, this one is yielded, once.
+        """
         waiter = self._waiter()
         guard = _Sigint(waiter.put)
         running = _Running(source, waiter)
         try:
-            self._started().start_task_soon(running.pump)
-            yield from self._items(waiter, guard, running)
+            with guard:
+                self._started().start_task_soon(running.pump)
+            yield from self._items(waiter, guard, running, lull)
         finally:
             try:
                 if not running.ended:
-                    with guard:
-                        _drain(waiter, running, guard)
+                    _leave(waiter, guard, running)
             finally:
                 waiter.close()
 
     @staticmethod
-    def _items(waiter: Waiter, guard: _Sigint, running: _Running) -> Generator[Any, None, None]:
+    def _items(
+        waiter: Waiter, guard: _Sigint, running: _Running, lull: tuple[float, _T] | None
+    ) -> Generator[Any, None, None]:
+        until = None
         while True:
             with guard:  # only while waiting: the caller's own code is interrupted as ever
-                item = waiter.get(None)
+                item = _next(waiter, until)
                 if item is _INTERRUPT:
-                    _drain(waiter, running, guard)
+                    guard.taken()
+                    _drain(waiter, running)
                     raise _interrupted()
             if isinstance(item, _End):
                 running.ended = True
                 if item.error is not None:
                     raise item.error
                 return
-            yield item
+            until = None if lull is None or item is _LULL else time.monotonic() + lull[0]
+            yield lull[1] if lull and item is _LULL else item
 
     def close(self, last: Callable[[], Awaitable[object]] | None = None) -> None:
         """End the thread, after ``last`` has run on its loop."""
         with self._lock:
-            if self._portal is not None and last is not None:
-                self._portal.call(last)
-            self._open.close()
-            self._portal = None
+            try:
+                if self._portal is not None and last is not None:
+                    self._portal.call(last)
+            finally:
+                self._open.close()
+                self._portal = None
 
     def _started(self) -> BlockingPortal:
         with self._lock:
@@ -170,6 +183,21 @@ class _Running:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
 
+def _in_kernel() -> bool:
+    """Return whether this process is a kernel; one that talks to kernels may have ipykernel imported, too."""
+    kernelapp = sys.modules.get("ipykernel.kernelapp")
+    return kernelapp is not None and bool(kernelapp.IPKernelApp.initialized())
+
+
+def _next(waiter: Waiter, until: float | None) -> Any:
+    try:
+        return waiter.get(until)
+    except queue.Empty:
+        return _LULL
+    except KeyboardInterrupt:  # see _Sigint: a second one, before the first was taken
+        return _INTERRUPT
+
+
 def _interrupted() -> KeyboardInterrupt:
     """Return Ctrl-C under its own name, by which front ends know it; IPython shows one line, none of our frames."""
     stopped = KeyboardInterrupt("stopped; what was answered is kept.")
@@ -177,18 +205,25 @@ def _interrupted() -> KeyboardInterrupt:
     return stopped
 
 
-def _drain(waiter: Waiter, running: _Running, guard: _Sigint) -> None:
-    """Cancel and wait for the clean-up, at most GRACE_SECONDS or until the next Ctrl-C."""
+def _leave(waiter: Waiter, guard: _Sigint, running: _Running) -> None:
+    """End a call whose caller wants no more of it; a Ctrl-C that comes meanwhile is the caller's."""
+    with guard:
+        if not _drain(waiter, running):
+            guard.taken()
+            raise _interrupted()
+
+
+def _drain(waiter: Waiter, running: _Running) -> bool:
+    """Cancel and wait for the clean-up, at most GRACE_SECONDS; returns False where the next Ctrl-C cut that short."""
     running.cancel()
-    guard.taken()
     until = time.monotonic() + GRACE_SECONDS
-    with contextlib.suppress(queue.Empty):
-        while (item := waiter.get(until)) is not _INTERRUPT:
-            if isinstance(item, _End):
-                running.ended = True
-                return
+    while (item := _next(waiter, until)) is not _INTERRUPT and item is not _LULL:
+        if isinstance(item, _End):
+            running.ended = True
+            return True
     running.ended = True
     running.cancel()  # breaks an await in the clean-up; nobody waits for it any more
+    return item is _LULL
 
 
 class _Sigint:
@@ -220,7 +255,7 @@ class _Sigint:
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
-            quiet = self._interrupted and "ipykernel" in sys.modules  # which puts its own back after the cell
+            quiet = self._interrupted and _in_kernel()  # which puts its own back after the cell
             signal.signal(signal.SIGINT, self._quiet(self._before) if quiet else self._before)
 
     @staticmethod

@@ -21,7 +21,8 @@ _DAYS: Final = 2 * 86400.0
 def overview(status: GatewayStatus, why: str, session: str | None, models: Sequence[ModelState]) -> Table:
     """Return which gateway this is and why, the current session, the models and the storage."""
     storage = status.storage
-    where = f"{storage['type']} ({storage['server'] or storage.get('reason', 'not a server')})"
+    what = [storage["server"] or storage.get("reason", "in this process"), storage.get("program")]
+    where = f"{storage['type']} ({', '.join(str(one) for one in what if one)})"
     lines = [
         f"Gateway: {why}",
         f"Storage: {where}",

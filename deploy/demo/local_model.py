@@ -38,7 +38,7 @@ def model_file() -> Path:
 def start(path: Path, port: int, parallel: int) -> tuple[object, str]:
     """Load the model and serve it; the server lives as long as the object returned."""
     try:
-        import xllamacpp  # noqa: PLC0415  (a clear message where it is missing)
+        import xllamacpp
     except ImportError:
         sys.exit("xllamacpp is not installed; run: make demo-model")
     params = xllamacpp.CommonParams()

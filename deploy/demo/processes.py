@@ -67,7 +67,7 @@ class Children:
     def __exit__(self, *_: object) -> None:
         turn_deaf()
         while self._running:
-            _, child = self._running.pop()
+            child = self._running.pop()[1]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
             try:

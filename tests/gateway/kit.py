@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from warp_magics.gateway.base import Chances
 from warp_magics.gateway.config import WarpConfig, load_config
 from warp_magics.gateway.local import LocalGateway
-from warp_magics.gateway.router import Chances
 from warp_magics.gateway.stores.memory import MemoryStore
-from warp_magics.gateway.stores.valkey import ValkeyStore, client_of
+from warp_magics.gateway.stores.valkey import ValkeyStore
 from warp_magics.gateway.types import ChatRequest, Ended, Failed, Result, Started, Text, Turn
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ async def opened(
 
 
 def valkey(url: str, **settings: Any) -> ValkeyStore:
-    async def connect() -> Any:
-        return client_of(url)
+    async def locate() -> str:
+        return url
 
-    return ValkeyStore(connect, **settings)
+    return ValkeyStore(locate, **settings)
 
 
 async def events_of(gateway: LocalGateway, request: ChatRequest) -> list[Event]:
@@ -121,6 +122,8 @@ def turn(n: int, prompt: str = "", response: str = "", *, id: str = "", **fields
 
 async def until(seen: Callable[[], object], within: float = 10) -> Any:
     async with asyncio.timeout(within):
-        while not (found := seen()):  # noqa: ASYNC110  # what is seen may be another process's doing
+        while True:
+            found = seen()
+            if found := await found if inspect.isawaitable(found) else found:
+                return found
             await asyncio.sleep(0.005)
-        return found

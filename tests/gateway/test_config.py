@@ -19,10 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from warp_magics.gateway import config_providers
-from warp_magics.gateway.config import Secret, load_config
-from warp_magics.gateway.config_schema import File
-from warp_magics.gateway.config_values import Expanded, Wrong, seconds, size
+from warp_magics.gateway.config import Secret, load_config, merge
+from warp_magics.gateway.config.schema import File
+from warp_magics.gateway.config.values import Expanded, Wrong, seconds, size
 from warp_magics.gateway.errors import ConfigError, UnknownModel
 from warp_magics.gateway.providers import PROVIDERS, Provider
 from warp_magics.gateway.types import Model, Window
@@ -80,6 +79,14 @@ def test_the_working_folder_is_not_looked_in(tmp_path, monkeypatch):
     (tmp_path / "warp.toml").write_text("nonsense =")
     monkeypatch.chdir(tmp_path)
     assert load_config(env={}).source is None
+
+
+def test_a_relative_path_outlives_a_change_of_folder(tmp_path, monkeypatch):
+    (tmp_path / "warp.toml").write_text('server.token_file = "token"')
+    monkeypatch.chdir(tmp_path)
+    for found in ({"path": Path("warp.toml")}, {"folders": [Path()]}, {"env": {"WARP_CONFIG": "warp.toml"}}):
+        config = load_config(**({"env": {}} | found))
+        assert (config.source, config.server.token_file) == (tmp_path / "warp.toml", str(tmp_path / "token"))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +289,7 @@ def test_the_example_says_what_the_defaults_are(load):
 def test_the_example_waits_for_gemini(lines, load, monkeypatch):
     assert lines(EXAMPLE, KEYS) == ["models[1]: the provider gemini is not supported by this version yet"]
     row = Provider("gemini", "openai", "https://gemini", ("GEMINI_API_KEY",), (), "gemini-2.5-flash")
-    monkeypatch.setitem(config_providers.PROVIDERS, "gemini", row)
+    monkeypatch.setitem(merge.PROVIDERS, "gemini", row)
     config = load(EXAMPLE, KEYS | {"GEMINI_API_KEY": "k"})
     assert str(config.chain[1]) == "gemini:gemini-2.5-flash"
 
@@ -348,6 +355,7 @@ FAULTS = [
     ('[providers."a:b"]', 'providers."a:b": is not a name; write letters, digits, - _ or .'),
     ('[providers.openai]\ndialect = "grpc"', 'providers.openai.dialect: "grpc" is not a dialect of this version, which knows demo, openai'),
     ('[providers.openai]\nbase_url = "ftp://h"', "providers.openai.base_url: is not a URL that begins with http:// or https:// and names a host"),
+    ('[providers.openai]\nbase_url = "http://h:99999"', "providers.openai.base_url: is not a URL that begins with http:// or https:// and names a host"),
     ('[providers.openai]\nbase_url = "http://u:p@h"', "providers.openai.base_url: holds a user or a password; a key goes into api_key or headers"),
     ('[providers.openai]\nbase_url = "http://h?key=1"', "providers.openai.base_url: holds a query or a fragment; write the URL without it"),
     ('[providers.openai]\nproxy = "socks5://h"', "providers.openai.proxy: is not a URL that begins with http:// or https:// and names a host"),

@@ -102,6 +102,8 @@ def test_data_cannot_smuggle_in_another_event(data):
 
 
 def test_the_bytes_are_what_ai_warps_client_cuts_apart():
-    assert encode('{"response":"a"}', event="content", id="1-1") == b'event: content\nid: 1-1\ndata: {"response":"a"}\n\n'
+    assert (
+        encode('{"response":"a"}', event="content", id="1-1") == b'event: content\nid: 1-1\ndata: {"response":"a"}\n\n'
+    )
     assert encode("a") == b"data: a\n\n"
     assert comment("ping") == b": ping\n\n"

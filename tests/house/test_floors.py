@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     (
         "parts",
         {
-            "settings": ("gateway/providers", "gateway/config_*", "gateway/config", "gateway/policy"),
+            "settings": ("gateway/providers", "gateway/config/[a-z]*", "gateway/config/__init__", "gateway/policy"),
             "wire": ("gateway/wire",),
             "dialects": (
                 "gateway/dialects/base",
@@ -83,6 +83,9 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/openai_api",
                 "jupyter_server_ext/handlers",
                 "jupyter_server_ext/asgi",
+                "jupyter_server_ext/toml_text",
+                "jupyter_server_ext/private_files",
+                "jupyter_server_ext/trial",
                 "jupyter_server_ext/wizard",
                 "jupyter_server_ext/extension",
                 "jupyter_server_ext/alone",
@@ -94,7 +97,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
 
 # Besides the standard library.
 LIBRARIES = {
-    "pydantic": ("gateway/config", "gateway/config_*", "gateway/wire"),
+    "pydantic": ("gateway/config/schema", "gateway/config/faults", "gateway/wire"),
     "orjson": ("gateway/wire", "gateway/dialects/*", "gateway/stores/*"),
     "redis": ("gateway/stores/valkey",),
     "genai_prices": ("gateway/prices",),
@@ -261,8 +264,9 @@ GOOD = {
     "warp_magics/gateway/__init__.py": "from .router import Router\nfrom . import errors, wire\n",
     "warp_magics/gateway/router.py": "from .client import ModelClient\nfrom .stores.base import Store\n",
     "warp_magics/gateway/client.py": "import httpx\nfrom .dialects import dialect\nfrom . import policy\n",
-    "warp_magics/gateway/config_a.py": "import pydantic\n",
-    "warp_magics/gateway/config_b.py": "from .config_a import X\n",
+    "warp_magics/gateway/config/schema.py": "import pydantic\n",
+    "warp_magics/gateway/config/a.py": "from ..types import X\n",
+    "warp_magics/gateway/config/b.py": "from .a import X\n",
     "warp_magics/gateway/policy.py": "from .types import Turn\n",
     "warp_magics/gateway/wire.py": "import orjson\nfrom .types import Turn\n",
     "warp_magics/gateway/dialects/__init__.py": "from . import openai\n",
@@ -313,7 +317,7 @@ BAD = {
         "from ..stores import base",
         "dialects and stores do not",
     ),
-    "a circle of peers": ("warp_magics/gateway/config_a.py", "from .config_b import Y", "in a circle"),
+    "a circle of peers": ("warp_magics/gateway/config/a.py", "from .b import Y", "in a circle"),
     "past the door": ("warp_magics/magics.py", "from .gateway.errors import WarpError", "past the door"),
     "an inner module at the door": ("warp_magics/magics.py", "from .gateway import router", "past the door"),
     "past the door by REST": ("jupyter_server_ext/extension.py", "import warp_magics.gateway.types", "past the door"),

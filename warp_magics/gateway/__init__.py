@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .base import Gateway
     from .config import WarpConfig, load_config
     from .local import LocalGateway
+    from .providers import PROVIDERS, Provider
     from .sessions import check_session_id
     from .sse import comment, encode
     from .stores.embedded import EmbeddedServer, find_server
@@ -62,6 +63,7 @@ _HOMES: Final = {
     "base": ("Gateway",),
     "config": ("WarpConfig", "load_config"),
     "local": ("LocalGateway",),
+    "providers": ("PROVIDERS", "Provider"),
     "sessions": ("check_session_id",),
     "sse": ("comment", "encode"),
     "stores.embedded": ("EmbeddedServer", "find_server"),
@@ -71,6 +73,7 @@ _MODULES: Final = ("errors", "wire")
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "PROVIDERS",
     "Attempt",
     "ChatRequest",
     "ChatResponse",
@@ -84,6 +87,7 @@ __all__ = [
     "Model",
     "ModelState",
     "Parameters",
+    "Provider",
     "Reasoning",
     "Restarted",
     "Result",

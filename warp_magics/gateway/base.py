@@ -1,13 +1,24 @@
-"""Gateway: what the fronts know. One protocol, wherever the gateway runs."""
+"""Gateway: what the fronts know, one protocol wherever it runs; and the chances it takes."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from .types import ChatRequest, ChatResponse, Event, GatewayStatus, ModelState, Session, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """Time and chance as arguments: monotonic seconds, a number in [0, 1), a sleep."""
+
+    clock: Callable[[], float]
+    random: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Gateway(Protocol):

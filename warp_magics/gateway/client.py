@@ -26,7 +26,7 @@ from .sse import Decoder
 from .types import Ended, Reasoning, Result, Started, Text, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 
     from .config import ProviderSettings
     from .dialects.base import Dialect, StreamDecoder, WireRequest
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .types import Conversation, Event
 
 _ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
+_TAIL_SECONDS = 5.0  # that a whole answer's usage and end marker are waited for
+_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class ModelClient:
                 yield response
             finally:
                 await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+        except _FOREIGN as error:
             raise _foreign(error, begun=begun) from error
 
     def _client(self, provider: ProviderSettings) -> httpx.AsyncClient:
@@ -150,7 +152,7 @@ async def _deadline(when: float | None, error: type[ProviderError]) -> AsyncIter
 
 async def _refusal(wire: Dialect, response: httpx.Response, timeouts: Timeouts) -> ProviderError:
     body = b""
-    with contextlib.suppress(TimeoutError):  # the status says enough where the body does not come
+    with contextlib.suppress(*_FOREIGN):  # the status says enough where the body does not come
         async with asyncio.timeout(timeouts.stall):
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -170,23 +172,32 @@ async def _streamed(
     late: type[ProviderError] = FirstTokenTimeout
     pieces = aiter(response.aiter_bytes())
     while not answer.done:
-        async with _deadline(expected, late):
-            chunk = await anext(pieces, None)
+        try:
+            async with _deadline(expected, late):
+                chunk = await anext(pieces, None)
+        except (ProviderError, *_FOREIGN):
+            if not answer.finished:
+                raise
+            break  # whole: only its usage or its end marker is lost
         if chunk is None:
             break
         for event in _decoded(lines, answer, chunk):
             yield event
             expected, late = loop.time() + timeouts.stall, StreamStalled
+        if answer.finished:
+            expected = loop.time() + min(timeouts.stall, _TAIL_SECONDS)
     for event in answer.end():
         yield event
 
 
-def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Sequence[Event]:
+def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Iterator[Event]:
+    """Yield what ``chunk`` says one by one, so that an error in it takes nothing away that came before it."""
     try:
         said = lines.feed(chunk)
     except ValueError as error:
         raise ProviderFault(f"The provider's answer is no event stream: {error}.") from error
-    return [event for one in said for event in answer.feed(one)]
+    for one in said:
+        yield from answer.feed(one)
 
 
 async def _checked(events: AsyncGenerator[Event, None], model: str) -> AsyncGenerator[Event, None]:

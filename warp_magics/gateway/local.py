@@ -11,10 +11,10 @@ import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from .base import Gateway
+from .base import Chances, Gateway
 from .client import ModelClient
 from .errors import InvalidRequest
-from .router import HOW_TO_CONFIGURE, Chances, Router
+from .router import HOW_TO_CONFIGURE, Router
 from .sessions import Sessions, check_session_id
 from .stores.memory import MemoryStore
 from .streams import Streams
@@ -22,8 +22,6 @@ from .types import Ended, Failed, GatewayStatus, SessionKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-
-    from redis.asyncio import Redis
 
     from .config import StorageSettings, WarpConfig
     from .stores.base import Store
@@ -75,9 +73,9 @@ class LocalGateway(Gateway):
         """See Gateway."""
         return self._streams.stream(request)
 
-    async def stop(self, owner: str, stream_id: str) -> bool:  # noqa: ARG002 - a stream's owner comes with its log
+    async def stop(self, owner: str, stream_id: str) -> bool:
         """See Gateway."""
-        return await self._streams.stop(stream_id)
+        return await self._streams.stop(owner, stream_id)
 
     async def history(self, owner: str, session_id: str) -> tuple[Turn, ...]:
         """See Gateway."""
@@ -124,21 +122,21 @@ def open_store(storage: StorageSettings) -> Store:
     """Return the configured store; it connects when first used."""
     if storage.type == "memory":
         return MemoryStore()
-    from .stores.valkey import ValkeyStore, client_of
+    from .stores.valkey import ValkeyStore
 
     if storage.url is not None:
         url = storage.url.reveal()
 
-        async def connect() -> Redis:
-            return client_of(url)
+        async def locate() -> str:
+            return url
 
-        return ValkeyStore(connect, prefix=storage.prefix)
+        return ValkeyStore(locate, prefix=storage.prefix)
     return _embedded_store(storage)
 
 
 def _embedded_store(storage: StorageSettings) -> Store:
     from .stores.embedded import EmbeddedServer, find_server, places
-    from .stores.valkey import ValkeyStore, client_of
+    from .stores.valkey import ValkeyStore
 
     if find_server() is None:
         log.warning("no_embedded_server: conversations are kept in memory and end with this process")
@@ -154,14 +152,14 @@ def _embedded_store(storage: StorageSettings) -> Store:
             servers[:] = [EmbeddedServer(where, keep_running=storage.keep_running)]
         return servers[0].ensure()
 
-    async def connect() -> Redis:
-        return client_of(f"unix://{quote(await asyncio.to_thread(socket))}")
+    async def locate() -> str:
+        return f"unix://{quote(await asyncio.to_thread(socket))}"
 
     def release() -> None:
         for server in servers:
             server.release()
 
-    return ValkeyStore(connect, kind="embedded", prefix=storage.prefix, on_close=release)
+    return ValkeyStore(locate, kind="embedded", prefix=storage.prefix, on_close=release)
 
 
 def with_part(failed: Failed) -> Exception:

@@ -45,7 +45,7 @@ def pause_before_retry(error: ProviderError, tries: int, most: int, interval: fl
         return None
     if error.retry_after is not None:
         return error.retry_after if error.retry_after <= PATIENCE else None
-    return min(LONGEST_BACKOFF, interval * 2.0 ** (tries - 1)) * chance
+    return min(LONGEST_BACKOFF, interval * 2.0 ** min(tries - 1, 64)) * chance
 
 
 def cooldown(error: ProviderError, restore: Mapping[str, float]) -> Cooldown | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from .types import Attempt, ChatResponse, Conversation, Ended, ModelState, Start
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from .base import Chances
     from .config import WarpConfig
     from .stores.base import Store
     from .types import ChatRequest, Cooldown, Event, Model, Parameters, Turn
@@ -26,15 +26,6 @@ log = logging.getLogger("warp_magics.router")
 HOW_TO_CONFIGURE = (
     "No model is configured. Set OPENAI_API_KEY or DEEPSEEK_API_KEY, or run `jupyter warp init` to write a warp.toml."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Chances:
-    """Time and chance as arguments: monotonic seconds, a number in [0, 1), a sleep."""
-
-    clock: Callable[[], float]
-    random: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(slots=True)

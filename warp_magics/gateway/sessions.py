@@ -15,8 +15,8 @@ from .types import Result, SessionKey, Turn
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from .base import Chances
     from .config import WarpConfig
-    from .router import Chances
     from .stores.base import Begun, Store
     from .types import ChatRequest
 
@@ -158,7 +158,7 @@ class Sessions:
             return None
         storing = asyncio.create_task(self._append(opened.key, turn))
         self._late.add(storing)
-        storing.add_done_callback(self._late.discard)
+        storing.add_done_callback(self._stored)
         done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
         if not done:
             return NOT_STORED
@@ -168,6 +168,11 @@ class Sessions:
         if isinstance(error, StoreUnavailable | FenceLost):
             return f"{NOT_STORED}: {error.message}"
         raise error
+
+    def _stored(self, storing: asyncio.Task[None]) -> None:
+        self._late.discard(storing)
+        if not storing.cancelled():
+            storing.exception()  # asked for: who waited has it, and ``_append`` has logged it
 
     async def _append(self, key: SessionKey, turn: Turn) -> None:
         for last in (False, False, True):

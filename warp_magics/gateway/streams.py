@@ -25,7 +25,8 @@ log = logging.getLogger("warp_magics.streams")
 class Live:
     """One answer being made: its events so far and the task that makes them. Ids are minted here, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
         self.stream_id: str | None = None
         self.task: asyncio.Task[None] | None = None
         self.stoppable = True
@@ -109,9 +110,9 @@ class Streams:
             if not keep:
                 await _stopped(live)
 
-    async def stop(self, stream_id: str) -> bool:
-        """Stop a live answer; returns whether there was one."""
-        found = [live for live in self._live if live.stream_id == stream_id]
+    async def stop(self, owner: str, stream_id: str) -> bool:
+        """Stop a live answer of ``owner``; returns whether there was one."""
+        found = [live for live in self._live if (live.owner, live.stream_id) == (owner, stream_id)]
         for live in found:
             await _stopped(live)
         return bool(found)
@@ -125,7 +126,7 @@ class Streams:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
         self._router.chain(request)  # a model nobody has must not cost the session a turn
-        live = Live()
+        live = Live(request.owner)
         live.task = asyncio.create_task(self._produce(live, request))
         self._live.add(live)
         live.task.add_done_callback(lambda task: self._finished(live, task))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from .errors import InvalidRequest, UnprocessableRequest, WarpError
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .types import Call, ChatResponse, Event, GatewayStatus, ModelState, Turn, Usage
+
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
+
+
+def _seconds(value: object) -> object:
+    """Return a duration with a unit in seconds, anything else as it is."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else value
 
 
 class _Body(BaseModel):
@@ -73,7 +84,7 @@ class Ask(_Body):
     models: list[str | ModelName] = []
     history: list[Exchange] = []
     source: Origin = Origin()
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     # AI Warp's client always sends these two; the path says whether to stream, a Last-Event-ID what to resume.
     stream: bool | None = None
     resume: bool | None = None

@@ -1,6 +1,6 @@
 """WarpConfig: ``warp.toml`` read once, validated whole, frozen; CONFIG.md is its contract.
 
-What a file may hold is in ``config_schema``, what becomes of it here; the rest of the gateway imports only this.
+What a file may hold is in ``schema``, what becomes of it here; the rest of the gateway imports only this.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from .config_faults import redacted, secrets, validate, written
-from .config_models import Catalog
-from .config_names import Names
-from .config_providers import Providers, ProviderSettings
-from .config_public import plain
-from .config_read import find, read
-from .config_schema import DIALECTS, Cache, File, Limits, ModelTable, Restores, Routing, Server
-from .config_storage import StorageSettings, storage_settings
-from .config_values import Expanded, Fault, Secret, expanded, to_camel
-from .errors import ConfigError, Restore
-from .providers import PROVIDERS
-from .types import Model, Window
+from ..errors import ConfigError, Restore
+from ..providers import PROVIDERS
+from ..types import Model, Window
+from .faults import redacted, secrets, validate, written
+from .merge import Providers, ProviderSettings
+from .models import Catalog
+from .names import Names
+from .public import plain
+from .read import find, read
+from .schema import DIALECTS, Cache, File, Limits, ModelTable, Restores, Routing, Server
+from .storage import StorageSettings, storage_settings
+from .values import Expanded, Fault, Secret, expanded, to_camel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from .config_read import Document
-    from .config_schema import GatewayTable
-    from .config_values import Loc
+    from .read import Document
+    from .schema import GatewayTable
+    from .values import Loc
 
 __all__ = [
     "DIALECTS",

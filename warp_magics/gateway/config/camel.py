@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .config_values import Fault, Loc
+    from .values import Fault, Loc
 
 _RESTORES: Final = {"providerCommunicationError": "providerError", "providerExceededError": "quota"}
 _PATHS: Final = {"promptPath": "/api/v1/prompt", "streamPath": "/api/v1/stream"}

@@ -7,13 +7,13 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
-from .config_schema import File, Table, check
-from .config_values import HIDDEN, Fault, Wrong, to_camel, to_snake
+from .schema import File, Table, check
+from .values import HIDDEN, Fault, Wrong, to_camel, to_snake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .config_values import Loc
+    from .values import Loc
 
 _SECRET: Final = frozenset({"api_key", "password", "headers", "url", "base_url", "proxy", "username"})
 _REFERENCES: Final = frozenset({"models", "model", "providers"})
@@ -62,8 +62,6 @@ def _pruned(value: Any, loc: Loc) -> Any:
     if isinstance(value, dict):
         kept = {key: _pruned(item, tuple(tail)) if key == head and tail else item for key, item in value.items()}
         return kept if tail else {key: item for key, item in kept.items() if key != head}
-    if isinstance(value, list):
-        return [_pruned(item, tuple(tail)) if index == head and tail else item for index, item in enumerate(value)]
     return value
 
 

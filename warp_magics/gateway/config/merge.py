@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from .config_schema import ProviderTable, RateLimits, http_url
-from .config_values import Fault, Secret, Wrong
-from .providers import PROVIDERS, Provider
+from ..providers import PROVIDERS, Provider
+from .schema import ProviderTable, RateLimits, http_url
+from .values import Fault, Secret, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .types import Window
+    from ..types import Window
 
 _TELLING: Final = 4
 _LATER: Final = frozenset({"anthropic", "gemini", "cohere"})

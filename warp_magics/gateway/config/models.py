@@ -5,18 +5,18 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from .config_names import Names
-from .config_providers import unsupported
-from .config_values import Fault
-from .errors import UnknownModel
-from .providers import PROVIDERS
-from .types import Model
+from ..errors import UnknownModel
+from ..providers import PROVIDERS
+from ..types import Model
+from .merge import unsupported
+from .names import Names
+from .values import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .config_providers import ProviderSettings
-    from .config_schema import File, ModelTable
+    from .merge import ProviderSettings
+    from .schema import File, ModelTable
 
 
 class Catalog:

@@ -7,15 +7,15 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from .config_providers import unsupported
-from .errors import UnknownModel
-from .providers import PROVIDERS
-from .types import Model
+from ..errors import UnknownModel
+from ..providers import PROVIDERS
+from ..types import Model
+from .merge import unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .config_providers import ProviderSettings
+    from .merge import ProviderSettings
 
 
 @dataclass(frozen=True, slots=True)

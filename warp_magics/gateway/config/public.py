@@ -7,9 +7,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from .config_schema import Table
-from .config_values import HIDDEN, Secret
-from .types import Model
+from ..types import Model
+from .schema import Table
+from .values import HIDDEN, Secret
 
 
 def plain(value: Any) -> Any:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .config_json import Translation
-from .config_values import Expander
-from .errors import ConfigError
+from ..errors import ConfigError
+from .camel import Translation
+from .values import Expander
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .config_values import Fault
+    from .values import Fault
 
 FILE_NAME: Final = "warp.toml"
 VARIABLE: Final = "WARP_CONFIG"

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from .config_values import Expanded, Secret, Wrong, number, seconds, size, to_camel
-from .types import Window
+from ..types import Window
+from .values import Expanded, Secret, Wrong, number, seconds, size, to_camel
 
 DIALECTS: Final = frozenset({"openai", "demo"})
 """What this version speaks."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from .config_values import Fault, Secret, Wrong
+from .values import Fault, Secret, Wrong
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-    from .config_schema import Sentinel, StorageTable
+    from .schema import Sentinel, StorageTable
 
 _TLS: Final = {"valkey": False, "valkeys": True, "redis": False, "rediss": True}
 _PARTS: Final = ("host", "port", "username", "password", "database", "tls")

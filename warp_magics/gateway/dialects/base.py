@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..errors import (
     AccessRefused,
@@ -41,6 +42,10 @@ class StreamDecoder(Protocol):
     @property
     def done(self) -> bool:
         """True once the sender's end marker has come: nothing more need be read."""
+
+    @property
+    def finished(self) -> bool:
+        """True once the answer is known to be whole, though its sender may have a word about it to add."""
 
     def feed(self, event: ServerSentEvent) -> Sequence[Event]:
         """Return what the event says; raises ProviderError where it reports one."""
@@ -81,6 +86,10 @@ def error_class(status: int) -> type[ProviderError]:
     return RequestRefused if 400 <= status < 500 else ProviderFault  # noqa: PLR2004 - HTTP's own classes
 
 
+_SECONDS: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]+)?")
+_LONGEST: Final = 30 * 86400.0  # what is named beyond is no time anybody meant
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds ``Retry-After`` names (RFC 9110, 10.2.3), None where it is absent or unreadable.
 
@@ -89,12 +98,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if _SECONDS.fullmatch(value):
+        return min(max(0.0, float(value)), _LONGEST)
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
     except (TypeError, ValueError):
         return None
-    return max(0.0, wait.total_seconds())
+    return min(max(0.0, wait.total_seconds()), _LONGEST)

@@ -82,7 +82,10 @@ class OpenAI(Dialect):
         chunk = _json(body)
         if chunk is None:
             raise ProviderFault("The provider's answer is not JSON.")
-        return [*decoder.chunk(chunk), *decoder.end()]
+        try:
+            return [*decoder.chunk(chunk), *decoder.end()]
+        except (AttributeError, TypeError) as error:
+            raise ProviderFault("The provider's answer has not the shape of one.") from error
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Return the error by the body's code where it has one we know, else by the status."""
@@ -97,8 +100,13 @@ class _Decoder(StreamDecoder):
     done: bool = False
     result: Result | None = None
     usage: Usage = field(default_factory=Usage)
+    refused: bool = False
     malformed: int = 0
     calls: dict[int, Call] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.done or self.result is not None
 
     def feed(self, event: ServerSentEvent) -> Sequence[Event]:
         if event.data.strip() == "[DONE]":
@@ -108,7 +116,11 @@ class _Decoder(StreamDecoder):
         if chunk is None:
             self.malformed += 1
             return ()
-        return self.chunk(chunk)
+        try:
+            return self.chunk(chunk)
+        except (AttributeError, TypeError):  # JSON, but not of the shape of an answer
+            self.malformed += 1
+            return ()
 
     def chunk(self, chunk: dict[str, Any]) -> list[Event]:
         if error := chunk.get("error"):
@@ -125,31 +137,35 @@ class _Decoder(StreamDecoder):
 
     def _delta(self, delta: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
-        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+        if thought := _words(delta, "reasoning_content") or _words(delta, "reasoning"):
             events.append(Reasoning(thought))
-        if text := delta.get("content"):
+        if text := _words(delta, "content"):
             events.append(Text(text))
+        if refusal := _words(delta, "refusal"):
+            self.refused = True
+            events.append(Text(refusal))
         for position, piece in enumerate(delta.get("tool_calls") or ()):
-            self._call(piece.get("index", position), piece)
+            index = piece.get("index")
+            self._call(index if isinstance(index, int) else position, piece)
         return events
 
     def _call(self, index: int, piece: dict[str, Any]) -> None:
         before = self.calls.get(index, Call("", "", ""))
         function = piece.get("function") or {}
         self.calls[index] = Call(
-            id=piece.get("id") or before.id,
+            id=_words(piece, "id") or before.id,
             name=before.name + (function.get("name") or ""),
             arguments=before.arguments + (function.get("arguments") or ""),
         )
 
     def end(self) -> Sequence[Event]:
-        if self.result is None and not self.done:
+        if not self.finished:
             raise StreamBroken("The provider's answer broke off before its end.")
         calls = tuple(call for _, call in sorted(self.calls.items()))
         warnings = (f"{self.malformed} malformed chunks of the answer were skipped",) if self.malformed else ()
         response = ChatResponse(
             text="",
-            result=self.result or Result.UNKNOWN,
+            result=Result.FILTERED if self.refused else self.result or Result.UNKNOWN,
             model="",
             usage=self.usage,
             warnings=warnings,
@@ -166,15 +182,27 @@ def _json(text: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _words(fields: dict[str, Any], name: str) -> str:
+    """Return the text called ``name``, empty where there is none; raises TypeError for anything else."""
+    value = fields.get(name) or ""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
+
+
+def _count(value: object) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
 def _usage(usage: dict[str, Any]) -> Usage:
     prompt = usage.get("prompt_tokens_details") or {}
     output = usage.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=usage.get("prompt_tokens") or 0,
-        output_tokens=usage.get("completion_tokens") or 0,
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
         # DeepSeek names its cache hits beside the details.
-        cached_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
-        reasoning_tokens=output.get("reasoning_tokens") or 0,
+        cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
+        reasoning_tokens=_count(output.get("reasoning_tokens")),
     )
 
 

