@@ -155,14 +155,14 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def store_pid(folder: Path) -> int:
-    """Whose CPU time the store's is."""
+def store_of(folder: Path) -> tuple[int, str]:
+    """Whose CPU time the store's is, and what it is."""
     from warp_magics.gateway import EmbeddedServer
 
     os.environ |= {"WARP_DATA_DIR": str(folder / "data"), "WARP_RUN_DIR": str(folder / "run")}
-    pid = EmbeddedServer().status().pid
-    assert pid, "the embedded store does not run"
-    return pid
+    now = EmbeddedServer().status()
+    assert now.pid, "the embedded store does not run"
+    return now.pid, f"{now.kind} {now.version}"
 
 
 def measure(servers: dict[str, Server], todo: list[Case], pids: dict[str, int], given: Any) -> dict[str, list[Any]]:
@@ -180,7 +180,7 @@ def measure(servers: dict[str, Server], todo: list[Case], pids: dict[str, int], 
 
 
 def profiles(servers: dict[str, Server], todo: list[Case], connections: int) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for case in todo:
         if not case.path.startswith("warp/"):
             continue
@@ -191,13 +191,14 @@ def profiles(servers: dict[str, Server], todo: list[Case], connections: int) -> 
 
 
 def summary(seen: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
+    """Medians over the rounds; ``ratio`` is to the proxy of the same kind in the same round."""
     told = {}
     for name, rounds in seen.items():
         middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-        told[name] = middle | {
-            "least_ms": min(r["cpu_ms"] for r in rounds),
-            "most_ms": max(r["cpu_ms"] for r in rounds),
-        }
+        proxies = seen[f"{name.partition(':')[0]}: bare handler, proxy over aiohttp"]
+        ratios = [one["cpu_ms"] / proxy["cpu_ms"] for one, proxy in zip(rounds, proxies, strict=True)]
+        least, most = min(one["cpu_ms"] for one in rounds), max(one["cpu_ms"] for one in rounds)
+        told[name] = middle | {"least_ms": least, "most_ms": most, "ratio": statistics.median(ratios)}
     return told
 
 
@@ -207,11 +208,10 @@ def table(told: dict[str, dict[str, float]]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, one in told.items():
-        proxy = told[f"{name.partition(':')[0]}: bare handler, proxy over aiohttp"]["cpu_ms"]
         spread = f"{one['least_ms']:.2f} to {one['most_ms']:.2f}"
         store = f"{one['store_ms']:.2f}" if "embedded" in name else ""
         rows.append(
-            f"| {name} | {one['cpu_ms']:.2f} | {spread} | {one['cpu_ms'] / proxy:.1f} | {store} "
+            f"| {name} | {one['cpu_ms']:.2f} | {spread} | {one['ratio']:.1f} | {store} "
             f"| {one['p50_ms']:.0f} | {one['busy']:.0%} |"
         )
     return "\n".join(rows)
@@ -242,11 +242,13 @@ def main() -> None:
         url = f"http://127.0.0.1:{mock.stdout.readline().strip()}/v1"
         servers = {store: opened.enter_context(jupyter(Path(top), url, store)) for store in STORES}
         load(servers["embedded"], Case("prompt", "", "warp/api/v1/prompt", {"prompt": "Hello"}, times=1), 1)
-        pids = {"provider": mock.pid, "store": store_pid(Path(top))}
+        pid, store = store_of(Path(top))
+        pids = {"provider": mock.pid, "store": pid}
         seen = measure(servers, todo, pids, given)
         found = profiles(servers, todo, given.connections)
     told = summary(seen)
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions |= {"python": platform.python_version(), "embedded store": store}
     print(f"{table(told)}\n\n{shares(found, told)}\n\n{', '.join(f'{k} {v}' for k, v in versions.items())}")
     if given.json:
         machine = {"cpus": os.cpu_count(), "machine": platform.machine()}

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .portal import PlainWaiter, Portal
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .gateway import Gateway
-    from .portal import Waiter
+    from .portal import Portal, Waiter
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Connection:
 
 _lock = threading.Lock()
 _current: Connection | None = None
-_waiter: Callable[[], Waiter] = PlainWaiter
+_waiter: Callable[[], Waiter] | None = None
 
 
 def wait_with(waiter: Callable[[], Waiter]) -> None:
@@ -47,12 +45,20 @@ def wait_with(waiter: Callable[[], Waiter]) -> None:
     _waiter = waiter
 
 
+def _new_waiter() -> Waiter:
+    from .portal import PlainWaiter
+
+    return _waiter() if _waiter else PlainWaiter()
+
+
 def connection() -> Connection:
     """Return this process's connection, opening it first; raises ConfigError."""
     global _current  # noqa: PLW0603 - one gateway a process is the point
+    from .portal import Portal
+
     with _lock:
         if _current is None:
-            _current = _in_this_process(Portal(lambda: _waiter()))
+            _current = _in_this_process(Portal(_new_waiter))
             atexit.register(_current.close)
         return _current
 

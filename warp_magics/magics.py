@@ -13,7 +13,6 @@ from traitlets import Bool
 
 from . import grammar
 from .connect import connection, disconnect, wait_with
-from .portal import PlainWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -128,8 +127,9 @@ class WarpMagics(Magics):
         from .gateway import Text
 
         reply = LiveReply(self._shell, stream=stream)
+        nothing: Event = Text("")
         # In a lull the empty piece draws what came too soon after the last drawing.
-        events = at.portal.stream(lambda: at.gateway.stream(request), lull=(REDRAW_SECONDS, Text("")))
+        events = at.portal.stream(lambda: at.gateway.stream(request), lull=(REDRAW_SECONDS, nothing))
         response = _shown_live(events, reply)
         if self.route_line:
             show_route(response)
@@ -149,6 +149,8 @@ class WarpMagics(Magics):
             from .kernel_loop import kernel_waiter
 
             return kernel_waiter()
+        from .portal import PlainWaiter
+
         return PlainWaiter()
 
 

@@ -36,27 +36,28 @@ def retries(most, interval="1s", **more):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("model", "most", "tries", "slept"),
+    ("model", "most", "pauses"),
     [
-        ("fail-503", 0, 1, []),
-        ("fail-503", 1, 2, [0.5]),
-        ("fail-503", 3, 4, [0.5, 1.0, 2.0]),
-        ("empty", 1, 2, [0.5]),
-        ("reset", 1, 2, [0.5]),
-        ("cut-0", 1, 2, [0.5]),
-        ("fail-429-retry-after-3", 2, 3, [3.0, 3.0]),
-        ("fail-429-retry-after-5", 1, 2, [5.0]),
-        ("fail-429-retry-after-6", 9, 1, []),
-        ("fail-503-retry-after-120", 9, 1, []),
-        ("fail-401", 9, 1, []),
-        ("fail-404", 9, 1, []),
-        ("quota", 9, 1, []),
+        ("fail-503", 0, []),
+        ("fail-503", 1, [0.5]),
+        ("fail-503", 3, [0.5, 1.0, 2.0]),
+        ("empty", 1, [0.5]),
+        ("reset", 1, [0.5]),
+        ("cut-0", 1, [0.5]),
+        ("fail-429-retry-after-3", 2, [3.0, 3.0]),
+        ("fail-429-retry-after-5", 1, [5.0]),
+        ("fail-429-retry-after-6", 9, []),
+        ("fail-503-retry-after-120", 9, []),
+        ("fail-401", 9, []),
+        ("fail-404", 9, []),
+        ("quota", 9, []),
     ],
 )
-async def test_how_often_and_after_what_pause_a_model_is_asked_again(fake, config, clock, model, most, tries, slept):
+async def test_how_often_and_after_what_pause_a_model_is_asked_again(fake, config, clock, model, most, pauses):  # noqa: PLR0917
     async with opened(config(model, "ok", limits=retries(most)), clock=clock) as gateway:
         answer = await gateway.ask(HI)
-    assert (answer.model, len(fake.calls(model)), clock.slept) == ("lab:ok", tries, slept)
+    tries = len(pauses) + 1
+    assert (answer.model, len(fake.calls(model)), clock.slept) == ("lab:ok", tries, pauses)
     assert [name for name, _ in route(answer.route)] == [model] * tries + ["ok"]
 
 

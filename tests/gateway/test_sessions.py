@@ -68,11 +68,11 @@ async def test_the_second_turn_sees_the_first_and_both_are_kept(fake, config, cl
 @pytest.mark.asyncio
 async def test_without_an_id_a_session_is_made_and_its_id_told(fake, config):
     async with opened(config("ok")) as gateway:
-        one, other = await gateway.ask(Ask("a")), await gateway.ask(Ask("b"))
+        one, other = await gateway.ask(Ask("a")), await gateway.ask(Ask("Zebras"))
         assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f-]{18,}", one.session_id)
         assert one.session_id != other.session_id
         assert await shown(gateway, one.session_id) == [(1, "a", "complete")]
-        assert [found.key.id for found in await gateway.sessions("local", search="B")] == [other.session_id]
+        assert [found.key.id for found in await gateway.sessions("local", search="zeBRA")] == [other.session_id]
 
 
 @pytest.mark.asyncio

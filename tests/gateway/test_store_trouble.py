@@ -188,6 +188,7 @@ async def test_a_server_that_is_stopped_by_a_signal_wakes_up_again(fake, config)
             await gateway.ask(ask("a"))
             server.freeze()
             await stateless(gateway, "b")
+            await asyncio.sleep(0.3)  # as long as it is frozen beyond what was waited for it
             server.thaw()  # and what it finds in its inbox came too late
             await with_history(gateway, "c")
             kept = [turn.prompt for turn in await gateway.history("local", "s1")]

@@ -30,6 +30,8 @@ CALL_SECONDS: Final = 0.9
 """A call that takes longer has failed: a prompt may wait for a dead store once, and less than a second."""
 CONNECT_SECONDS: Final = 5.0
 """The first connection may have to start an embedded server."""
+_WAY_BACK_SECONDS: Final = 0.1
+"""Of those, what an answer is given to come back: what is done later than that is done for nobody."""
 OPEN_SECONDS: Final = 1.0
 """After a failure the store is left alone for this long, so that a dead one costs one request its time-out, not all."""
 _USAGE: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
@@ -94,7 +96,7 @@ class ValkeyStore(Store):
             asked = self._clock()
             seconds, micros = await self._call(lambda client: client.time())
             self._ahead = seconds + micros / 1e6 - asked
-        return round((self._clock() + self._ahead + CALL_SECONDS) * 1000)
+        return round((self._clock() + self._ahead + CALL_SECONDS - _WAY_BACK_SECONDS) * 1000)
 
     async def renew(self, key: SessionKey, holder: str, lease: float) -> bool:
         """See Store."""

@@ -1,0 +1,161 @@
+"""The words of `%%warp` and `%warp`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from warp_magics.grammar import COMMANDS, CellOptions, Command, UsageError, cell_help, cell_options, command
+
+NOTHING = CellOptions(None, (), None, None, None, stream=True, out=None)
+
+
+def options(**said) -> CellOptions:
+    return CellOptions(**{name: getattr(NOTHING, name) for name in CellOptions.__slots__} | said)
+
+
+CELLS = {
+    "": options(),
+    "   ": options(),
+    "-s a": options(session="a"),
+    "--session a": options(session="a"),
+    "--session=a": options(session="a"),
+    "-sa": options(session="a"),
+    "-m a:b": options(models=("a:b",)),
+    "-m a:b --model c:d:e -m f": options(models=("a:b", "c:d:e", "f")),
+    "-t 0": options(temperature=0.0),
+    "-t 0.0 --max-tokens 1": options(temperature=0.0, max_tokens=1),
+    "--temperature=2": options(temperature=2.0),
+    "--temperature 1e-3": options(temperature=0.001),
+    "-c 'Be brief.'": options(context="Be brief."),
+    '--context "it\'s"': options(context="it's"),
+    "-c ''": options(context=""),
+    "-c {x}-$x": options(context="{x}-$x"),
+    "-c a\\ b": options(context="a b"),
+    "-c 'größer 日本'": options(context="größer 日本"),
+    "--no-stream": options(stream=False),
+    "-o reply": options(out="reply"),
+    "-s a -s b": options(session="b"),
+}
+WRONG_CELLS = {
+    "--modle x": ("--modle", "did you mean --model?"),
+    "--modle=x": ("--modle=x", "did you mean --model?"),
+    "--sesion x": ("--sesion", "did you mean --session?"),
+    "--tempratur 1": ("--tempratur", "did you mean --temperature?"),
+    "--no-steam": ("--no-steam", "did you mean --no-stream?"),
+    "--mod x": ("--mod", "--model"),
+    "--zzzzzz": ("--zzzzzz", "there are", "--model", "--session"),
+    "hello": ("'hello'",),
+    "-s": ("session",),
+    "-t": ("temperature",),
+    "-t warm": ("temperature", "'warm'"),
+    "-t nan": ("nan", "0 to 2"),
+    "-t inf": ("inf", "0 to 2"),
+    "-t -0.1": ("temperature",),
+    "--temperature=-1": ("-1", "0 to 2"),
+    "-t 2.1": ("2.1", "0 to 2"),
+    "--max-tokens 0": ("0", "less than 1"),
+    "--max-tokens 1.5": ("max-tokens", "1.5"),
+    "--max-tokens many": ("max-tokens", "many"),
+    "--no-stream=1": ("no-stream",),
+    "-o 1x": ("1x", "name"),
+    "-o a.b": ("a.b", "name"),
+    "-o class": ("class", "name"),
+    "-c 'open": ("quot",),
+    "-c open\\": ("escape", "quotes"),
+    "-h": ("-h",),
+    "--help": ("--help",),
+}
+LINES = {
+    "": Command("", ()),
+    "use a": Command("use", ("a",)),
+    "sessions": Command("sessions", ()),
+    "sessions 'two words'": Command("sessions", ("two words",)),
+    "history": Command("history", ()),
+    "history a": Command("history", ("a",)),
+    " models ": Command("models", ()),
+    "help": Command("help", ()),
+}
+WRONG_LINES = {
+    "sesions": ("sesions", "did you mean sessions?"),
+    "modles": ("modles", "did you mean models?"),
+    "Use a": ("Use", "did you mean use?"),
+    "zzzzzzz": ("zzzzzzz", "there are", "history", "models"),
+    "use": ("use", "ID"),
+    "use a b": ("'b'", "%warp use ID"),
+    "models all": ("'all'", "%warp models"),
+    "help me": ("'me'",),
+    "'' a": ("a",),
+    "history 'open": ("quot",),
+}
+
+
+@pytest.mark.parametrize("line", CELLS)
+def test_the_line_of_a_cell(line):
+    assert cell_options(line) == CELLS[line]
+
+
+@pytest.mark.parametrize("line", WRONG_CELLS)
+def test_a_line_that_is_wrong(line):
+    with pytest.raises(UsageError) as caught:
+        cell_options(line)
+    for word in WRONG_CELLS[line]:
+        assert word in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_sub_command(line):
+    assert command(line) == LINES[line]
+
+
+@pytest.mark.parametrize("line", WRONG_LINES)
+def test_a_sub_command_that_is_wrong(line):
+    with pytest.raises(UsageError) as caught:
+        command(line)
+    for word in WRONG_LINES[line]:
+        assert word in str(caught.value)
+
+
+def test_zero_is_a_value():
+    assert cell_options("-t 0").temperature is not None
+    assert cell_options("").temperature is None
+
+
+def test_the_help_names_every_option():
+    told = cell_help()
+    assert max(map(len, told.splitlines())) <= 80
+    for option in ("--session", "--model", "--context", "--temperature", "--max-tokens", "--no-stream", "--out"):
+        assert option in told
+
+
+def test_the_help_does_not_depend_on_the_terminal(monkeypatch):
+    told = cell_help()
+    monkeypatch.setenv("COLUMNS", "400")
+    assert cell_help() == told
+
+
+WORDS = st.lists(st.sampled_from([*WRONG_CELLS, *CELLS, *COMMANDS]), max_size=5).map(" ".join)
+
+
+@given(st.text() | WORDS)
+@example("--\x00")
+@example("-- -s a")
+@example("-t \ud800")
+@example("-c=%s %d %(x)s")
+@example("@file")
+def test_whatever_a_line_says_it_is_read_or_refused(line):
+    for read in (cell_options, command):
+        with contextlib.suppress(UsageError):
+            read(line)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(lambda text: not text.startswith("-")))
+def test_a_quoted_text_arrives_as_it_is(text):
+    assert cell_options(f"-c {shlex.quote(text)}").context == text
+    assert cell_options(f"--context={shlex.quote(text)}").context == text
+    assert command(f"sessions {shlex.quote(text)}").words == (text,)
