@@ -77,7 +77,7 @@ lint: venv ## ruff and mypy
 	$(BIN)/mypy
 
 bench: venv ## what a prompt and a stream cost
-	$(BIN)/python benchmarks/cpu.py
+	$(BIN)/python -m benchmarks
 
 clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true

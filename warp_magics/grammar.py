@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import keyword
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -45,6 +46,7 @@ COMMANDS: Final = {
     "models": ("", "the configured models and their state"),
     "help": ("", "this page"),
 }
+_HELP_WIDTH: Final = 80  # the terminal's own would make help differ from place to place
 _MOST: Final = {"": 0, "use": 1, "sessions": 1, "history": 1, "models": 0, "help": 0}
 
 
@@ -56,7 +58,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _cell_parser() -> _Parser:
-    parser = _Parser(prog="%%warp", add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser = _Parser(
+        prog="%%warp",
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=_HELP_WIDTH),
+    )
     add = parser.add_argument
     add("-s", "--session", metavar="ID", help="the conversation; created on first use")
     add("-m", "--model", metavar="SPEC", action="append", default=[], help="provider:model; again for a fallback")
@@ -77,7 +85,7 @@ def cell_options(line: str) -> CellOptions:
         raise UsageError(f"{error}. %%warp? shows the options.") from None
     if rest:
         raise UsageError(_unknown(rest[0], [*parser._option_string_actions], "option"))  # noqa: SLF001
-    if said.out is not None and not said.out.isidentifier():
+    if said.out is not None and (not said.out.isidentifier() or keyword.iskeyword(said.out)):
         raise UsageError(f"--out {said.out!r} is not a name a variable can have.")
     if said.temperature is not None and not 0 <= said.temperature <= 2:  # noqa: PLR2004 - the field's range
         raise UsageError(f"--temperature {said.temperature:g} is outside of 0 to 2.")

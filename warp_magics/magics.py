@@ -184,8 +184,8 @@ def _short_errors() -> Generator[None, None, None]:
 
     try:
         yield
-    except (errors.WarpError, grammar.UsageError) as error:
-        shown = f"{type(error).__name__}: {error}"
+    except (errors.WarpError, grammar.UsageError, KeyboardInterrupt) as error:
+        shown = f"{type(error).__name__}: {str(error) or 'stopped; what was answered is kept.'}"
         error._render_traceback_ = lambda: [shown]  # type: ignore[union-attr]
         raise error.with_traceback(None) from None
 

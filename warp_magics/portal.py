@@ -180,7 +180,8 @@ class _Running:
         """Ask the source to end; never blocks, and may come before the source has started."""
         self._cancelled = True
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            with contextlib.suppress(RuntimeError):  # the portal was closed, and with it the source
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 def _in_kernel() -> bool:

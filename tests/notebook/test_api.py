@@ -41,6 +41,7 @@ def script(alone):
     return run
 
 
+@pytest.mark.slow
 def test_in_a_script(script, lab):
     told = script(
         """
@@ -61,6 +62,7 @@ def test_in_a_script(script, lab):
     assert body["stop"] in ("END", ["END"])
 
 
+@pytest.mark.slow
 def test_inside_a_running_loop_and_from_threads(script):
     told = script(
         """
@@ -82,6 +84,7 @@ def test_inside_a_running_loop_and_from_threads(script):
     assert told == [*once, *once, "You said 'plain' in message 1."]
 
 
+@pytest.mark.slow
 def test_errors_and_parts(script):
     told = script(
         """
@@ -102,10 +105,16 @@ def test_errors_and_parts(script):
         """
     )
     part = "You said 'x'"
-    assert told[:4] == [["InvalidRequest", None], ["UnknownModel", None], ["AccessRefused", None], ["StreamBroken", part]]
+    assert told[:4] == [
+        ["InvalidRequest", None],
+        ["UnknownModel", None],
+        ["AccessRefused", None],
+        ["StreamBroken", part],
+    ]
     assert told[4:] == [["TypeError", None], ["StreamBroken", None], part]
 
 
+@pytest.mark.slow
 def test_closing_a_stream_stops_the_answer_and_keeps_the_part(script, lab):
     told = script(
         """
@@ -121,6 +130,7 @@ def test_closing_a_stream_stops_the_answer_and_keeps_the_part(script, lab):
     lab.wait_until(lambda: lab.calls("silent-2@left")[0].disconnected_at)
 
 
+@pytest.mark.slow
 def test_a_script_that_ends_in_mid_stream_ends(script, lab):
     told = script("stream = warp.stream('hello', model='lab:silent-1@end')\ntell(next(stream))")
     assert told == ["You"]
@@ -128,6 +138,7 @@ def test_a_script_that_ends_in_mid_stream_ends(script, lab):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT from without")
+@pytest.mark.slow
 def test_ctrl_c_in_a_script(alone, lab):
     code = "from warp_magics import Warp\nprint(Warp().ask('hello', model='lab:hang@int'))"
     process = subprocess.Popen([sys.executable, "-c", code], env=alone.env, stderr=subprocess.PIPE, text=True)

@@ -397,7 +397,11 @@ def run_all(place, monkeypatch, *cells: str) -> tuple[nbformat.NotebookNode, Cel
 
 def test_run_all_stops_at_a_cell_that_fails(place, monkeypatch, lab):
     model = fresh()
-    cells = (f"%%warp -s all -m lab:{model}\nfirst", f"%%warp -m lab:{fresh('cut-2')}\nbreaks", f"%%warp -m lab:{model}\nlast")
+    cells = (
+        f"%%warp -s all -m lab:{model}\nfirst",
+        f"%%warp -m lab:{fresh('cut-2')}\nbreaks",
+        f"%%warp -m lab:{model}\nlast",
+    )
     made, error = run_all(place, monkeypatch, *cells)
     assert error is not None
     assert error.ename == "StreamBroken"

@@ -213,7 +213,16 @@ def test_the_route_in_a_line(line):
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0, "0 s"), (0.4, "0 s"), (38.2, "38 s"), (99, "99 s"), (101, "2 min"), (3600, "60 min"), (6000, "2 h"), (86400, "24 h")],
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (38.2, "38 s"),
+        (99, "99 s"),
+        (101, "2 min"),
+        (3600, "60 min"),
+        (6000, "2 h"),
+        (86400, "24 h"),
+    ],
 )
 def test_a_duration(seconds, told):
     assert duration(seconds) == told

@@ -124,7 +124,8 @@ STATUS = GatewayStatus(
 def test_the_models():
     told = repr(views.model_table(STATES)).splitlines()
     assert re.search(r"^lab:ok +big +yes +● ready +199 of 200 in 30 s$", told[2])
-    assert re.search(r"^lab:bad .*cooling: rate limit, back in 38 s", told[3])
+    assert re.search(r"^lab:bad .*cooling: rate limit", told[3])
+    assert "cooling: rate limit, back in 38 s" in views.model_table(STATES).html()
     assert "jupyter warp init" in repr(views.model_table(()))
 
 
@@ -174,9 +175,10 @@ def test_the_turns():
     assert re.search(r"^1 +prompt 1 +answer 1 +lab:ok +just now$", lines[3])
     assert "half [stopped" in lines[4]
     assert "failed" in lines[5]
-    assert "The key was refused" in repr(views.history_table("mine", turns[2:], NOW)) + views.history_table(
-        "mine", turns[2:], NOW
-    ).html()
+    assert (
+        "The key was refused"
+        in repr(views.history_table("mine", turns[2:], NOW)) + views.history_table("mine", turns[2:], NOW).html()
+    )
     assert "No turns." in repr(views.history_table("mine", [], NOW))
 
 
@@ -192,7 +194,9 @@ def test_views_fit_and_escape_whatever_they_are_told():
     made = [
         views.model_table([ModelState(long, long[:40], state="cooling", reason=long, restores_in=1e7)]),
         views.session_table([session(long[:128], title=long, models=(long,), turns=10**6)], NOW),
-        views.history_table("s", [turn(10**6, prompt=long, response=long, error={"message": long}, status="failed")], NOW),
+        views.history_table(
+            "s", [turn(10**6, prompt=long, response=long, error={"message": long}, status="failed")], NOW
+        ),
         views.help_table(),
     ]
     for shown in made:

@@ -188,3 +188,16 @@ async def test_a_failure_costs_one_call_its_time_and_not_all(server):
     now[0] += 1.1
     assert await store.cooling([A]) == {}
     await store.aclose()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("seconds", [-3600.0, 3600.0])
+async def test_a_clock_that_was_set_does_not_close_the_store(server, client, seconds):
+    """Whoever's it was, ours or the server's: how far they are apart is looked at again."""
+    now = [100_000.0]
+    store = valkey(server.url, clock=lambda: now[0])
+    assert (await store.begin(KEY, "h1", create=True, lease=30.0, ttl=60.0)).n == 1
+    await store.append(KEY, turn(1), "h1", ttl=60.0)
+    now[0] += seconds
+    assert (await store.begin(KEY, "h2", create=True, lease=30.0, ttl=60.0)).n == 2
+    await store.aclose()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 _TAIL_SECONDS = 5.0  # that a whole answer's usage and end marker are waited for
+_END_SECONDS = 0.2  # that the end of the body is waited for after its last event
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
 
@@ -188,6 +189,16 @@ async def _streamed(
             expected = loop.time() + min(timeouts.stall, _TAIL_SECONDS)
     for event in answer.end():
         yield event
+    if answer.done:
+        await _read_out(pieces)
+
+
+async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+    """Read a body to its end, so that its connection serves again; that of a sender who dawdles is closed."""
+    with contextlib.suppress(*_FOREIGN):
+        async with asyncio.timeout(_END_SECONDS):
+            async for _ in pieces:
+                pass
 
 
 def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Iterator[Event]:
@@ -234,8 +245,7 @@ def _foreign(error: Exception, *, begun: bool) -> ProviderError:
 
 def _scrubbed(error: ProviderError, provider: ProviderSettings) -> ProviderError:
     """Take every secret of ``provider`` out of what it said about our request."""
-    secrets = [*provider.revealed_headers().values(), *([provider.api_key.reveal()] if provider.api_key else [])]
-    for secret in filter(None, secrets):
+    for secret in provider.secrets():
         error.message = error.message.replace(secret, "***")
         for name, value in error.details.items():
             if isinstance(value, str):
