@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import itertools
+import textwrap
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,17 +89,21 @@ class Table:
             lines.append(self.empty)
         elif self.columns:
             texts = [[" ".join(_cell(one).text.split()) for one in row] for row in self.rows]
-            widths = _widths([[column.head for column in self.columns], *texts])
-            lines.append(self._line([column.head for column in self.columns], widths))
-            lines.append("-" * min(WIDTH, sum(widths) + _GAP * (len(widths) - 1)))
-            lines += [self._line(row, widths) for row in texts]
+            heads = [column.head for column in self.columns]
+            widths = _widths([heads, *texts])
+            lines += self._lines(heads, widths)
+            lines.append("-" * (sum(widths) + _GAP * (len(widths) - 1)))
+            lines += [line for row in texts for line in self._lines(row, widths)]
         return "\n".join(lines)
 
-    def _line(self, texts: list[str], widths: list[int]) -> str:
+    def _lines(self, texts: list[str], widths: list[int]) -> list[str]:
+        """Return one row: what is wider than its column goes on below."""
+        wrapped = [textwrap.wrap(text, width) or [""] for text, width in zip(texts, widths, strict=True)]
+        return [self._line(pieces, widths) for pieces in itertools.zip_longest(*wrapped, fillvalue="")]
+
+    def _line(self, texts: tuple[str, ...], widths: list[int]) -> str:
         cells = zip(self.columns, texts, widths, strict=True)
-        told = [
-            _fit(text, width).rjust(width) if c.figures else _fit(text, width).ljust(width) for c, text, width in cells
-        ]
+        told = [text.rjust(width) if column.figures else text.ljust(width) for column, text, width in cells]
         return (" " * _GAP).join(told).rstrip()
 
 
@@ -120,7 +126,3 @@ def _widths(texts: list[list[str]]) -> list[int]:
     while sum(widths) > room:
         widths[widths.index(max(widths))] -= 1
     return widths
-
-
-def _fit(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -39,7 +39,7 @@ def model_table(models: Sequence[ModelState]) -> Table:
 
 
 def _models(models: Sequence[ModelState]) -> tuple[tuple[Column, ...], tuple[tuple[Cell | str, ...], ...]]:
-    columns = (Column("Model"), Column("Alias"), Column("In the chain"), Column("State"), Column("Left", figures=True))
+    columns = (Column("Model"), Column("Alias"), Column("Chain"), Column("State"), Column("Left", figures=True))
     return columns, tuple(_model(one) for one in models)
 
 

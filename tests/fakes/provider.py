@@ -159,6 +159,8 @@ class FakeProvider:
         body = await request.json() if request.can_read_body else {}
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(len(self.requests) + 1, request.method, request.path, headers, body)
+        if request.transport is not None:
+            call.port = request.transport.get_extra_info("peername")[1]
         self.requests.append(call)
         return call
 

@@ -42,6 +42,8 @@ class Call:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    port: int | None = None
+    """The caller's: calls that have it in common came over one connection."""
     at: float = field(default_factory=time.monotonic)
     sent: int = 0
     ended_at: float | None = None

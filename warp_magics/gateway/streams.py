@@ -178,20 +178,20 @@ class Streams:
             log.exception("answer_failed")
             answer.error = WarpError(f"The gateway failed: {type(error).__name__}.")
 
-    @staticmethod
-    def _take(live: Live, opened: Opened, answer: _Answer, event: Event) -> None:
+    def _take(self, live: Live, opened: Opened, answer: _Answer, event: Event) -> None:
         if isinstance(event, Ended):
             answer.ended = event.response
             return
         if isinstance(event, Started):
             answer.model = event.model
-            answer.warnings = (*opened.warnings, *event.warnings)
+            answer.warnings = event.warnings
+            answer.first_token = self._clock() - answer.began
             event = replace(
                 event,
                 session_id=opened.session_id,
                 stream_id=opened.stream_id,
                 turn_id=opened.turn_id,
-                warnings=answer.warnings,
+                warnings=(*opened.warnings, *event.warnings),
                 session_status=opened.status,
             )
         elif isinstance(event, Text):
@@ -213,6 +213,8 @@ def _response(opened: Opened, answer: _Answer) -> ChatResponse:
         result=Result.STOPPED if answer.stopped else Result.UNKNOWN,
         model=answer.model or "",
         route=tuple(answer.error.details.get("route", ())) if answer.error else (),  # type: ignore[arg-type]
+        warnings=answer.warnings,
+        first_token=answer.first_token,
     )
     return replace(
         said,

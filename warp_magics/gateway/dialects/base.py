@@ -75,6 +75,7 @@ HTTP_REFUSALS = {
     402: QuotaExceeded,
     403: AccessRefused,
     404: ModelMissing,
+    408: ProviderFault,  # it waited for us: nothing is wrong with the request, and another try may do
     429: RateLimited,
 }
 
