@@ -44,9 +44,9 @@ def _models(models: Sequence[ModelState]) -> tuple[tuple[Column, ...], tuple[tup
 
 
 def _model(one: ModelState) -> tuple[Cell | str, ...]:
-    state = "● ready"
+    state = "●\N{NO-BREAK SPACE}ready"
     if one.state == "cooling":
-        state = f"○ cooling: {one.reason}, back in {duration(one.restores_in or 0)}"
+        state = f"○\N{NO-BREAK SPACE}cooling: {one.reason}, back in {duration(one.restores_in or 0)}"
     left = f"{one.left} of {one.window.max} in {duration(one.window.seconds)}" if one.window else "no limit"
     return one.model, one.alias or "", "yes" if one.in_chain else "", state, left
 
