@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from typing import TYPE_CHECKING, Any
 
 from .connect import connection
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from .gateway import ChatRequest, Event
+
+_OPTIONS = ("session", "model", "context", "temperature", "max_tokens", "top_p", "seed", "stop", "timeout")
 
 
 class Warp:
@@ -40,9 +43,13 @@ class Warp:
                 yield from _text(event)
 
     def _request(self, prompt: str, owner: str, options: dict[str, Any]) -> ChatRequest:
-        from .gateway import ChatRequest, Parameters, Source
+        from .gateway import ChatRequest, Parameters, Source, errors
 
         given = {"session": self._session, "model": self._model, **options}
+        if unknown := [name for name in given if name not in _OPTIONS]:
+            near = difflib.get_close_matches(unknown[0], _OPTIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_OPTIONS)}."
+            raise errors.InvalidRequest(f"There is no option {unknown[0]!r}; {hint}")
         session, model, stop = given.pop("session"), given.pop("model"), given.pop("stop", None)
         context, timeout = given.pop("context", None), given.pop("timeout", None)
         parameters = Parameters(**given, stop=_names(stop))

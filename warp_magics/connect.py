@@ -36,6 +36,7 @@ class Connection:
 
 _lock = threading.Lock()
 _current: Connection | None = None
+_parents: list[Connection] = []  # kept in a forked child, where closing them would close what is the parent's
 _waiter: Callable[[], Waiter] | None = None
 
 
@@ -71,6 +72,20 @@ def disconnect() -> None:
             atexit.unregister(_current.close)
             _current.close()
             _current = None
+
+
+def _forget() -> None:
+    """Leave the connection to the parent: its loop's thread is not in a forked child, which opens its own."""
+    global _current, _lock  # noqa: PLW0603 - a child begins anew
+    _lock = threading.Lock()
+    if _current is not None:
+        atexit.unregister(_current.close)
+        _parents.append(_current)
+        _current = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _in_this_process(portal: Portal) -> Connection:

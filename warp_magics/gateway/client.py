@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 _TAIL_SECONDS = 5.0  # that a whole answer's usage and end marker are waited for
 _END_SECONDS = 0.2  # that the end of the body is waited for after its last event
+_MASKED = re.compile(r"[\w.-]*\*{3,}[\w.-]*")  # a key as providers quote it: its first and last characters are left
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
 
@@ -244,13 +246,16 @@ def _foreign(error: Exception, *, begun: bool) -> ProviderError:
 
 
 def _scrubbed(error: ProviderError, provider: ProviderSettings) -> ProviderError:
-    """Take every secret of ``provider`` out of what it said about our request."""
-    for secret in provider.secrets():
-        error.message = error.message.replace(secret, "***")
-        for name, value in error.details.items():
-            if isinstance(value, str):
-                error.details[name] = value.replace(secret, "***")
+    """Take every secret of ``provider`` out of what it said about our request, those that it masked itself too."""
+
+    def clean(text: str) -> str:
+        for secret in provider.secrets():
+            text = text.replace(secret, "***")
+        return _MASKED.sub("***", text)
+
+    error.message = clean(error.message)
     error.args = (error.message,)
+    error.details = {name: clean(said) if isinstance(said, str) else said for name, said in error.details.items()}
     return error
 
 

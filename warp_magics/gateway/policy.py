@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain as chained
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
+from .errors import InvalidRequest
 from .types import Cooldown, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .errors import ProviderError
-    from .types import Model, Turn
+    from .types import ChatRequest, Model, Turn
 
 PATIENCE: Final = 5.0
 """Seconds that a provider's ``Retry-After`` is waited out in place; for longer ones another model is asked."""
@@ -20,6 +22,35 @@ _CHARS_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
 ROOM_FOR_ANSWER: Final = 1024
 """Tokens kept free for an answer whose length nobody limited."""
+
+
+def check(request: ChatRequest) -> None:
+    """Refuse what contradicts itself or what nobody can be sent; raises InvalidRequest."""
+    if not request.prompt.strip():
+        raise InvalidRequest("The prompt is empty.")
+    if request.history and request.session_id is not None:
+        raise InvalidRequest("history and sessionId exclude each other: a session has its own history.")
+    if not request.store and request.session_id is not None:
+        raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
+    try:
+        "".join((request.prompt, request.context or "", *chained.from_iterable(request.history))).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("The prompt holds half a character (a lone surrogate); decode it anew.") from None
+    given = request.parameters
+    _in_range("temperature", given.temperature, 0, 2)
+    _in_range("top_p", given.top_p, 0, 1)
+    _in_range("max_tokens", given.max_tokens, 1, None)
+    _in_range("timeout", request.timeout, 0.001, None)
+
+
+def _in_range(name: str, value: float | None, least: float, most: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"{name} is a number, not {value!r}.")
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+        raise InvalidRequest(f"{name} is {bounds}, not {value:g}.")
 
 
 def candidates(chain: Sequence[Model], cooling: Mapping[Model, Cooldown]) -> list[Model]:

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .errors import FenceLost, InvalidRequest, InvalidSessionId, SessionBusy, StoreUnavailable
+from . import policy
+from .errors import FenceLost, InvalidSessionId, SessionBusy, StoreUnavailable, WarpError
 from .types import Result, SessionKey, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from .base import Chances
     from .config import WarpConfig
@@ -26,6 +27,7 @@ LEASE_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
 STORE_SECONDS: Final = 1.0
 """How long the end of an answer waits for its turn to be stored."""
+_RETRY_SECONDS: Final = 1.2  # longer than a store in trouble is left alone
 WITHOUT_HISTORY: Final = "storage unavailable, answered without history"
 STARTED_AGAIN: Final = "session expired, started again"
 NOT_STORED: Final = "the turn could not be stored"
@@ -80,7 +82,7 @@ class Sessions:
         SessionBusy; a store that is down is no error: the turn is answered without history and says so.
         """
         turn_id = self._new_id()
-        _check(request)
+        policy.check(request)
         if not request.store:
             return Opened(turn_id, 1, self._wall(), _told(request.history))
         if request.session_id is None:
@@ -116,7 +118,7 @@ class Sessions:
     async def _begin(self, key: SessionKey, holder: str, *, create: bool) -> Begun:
         ttl, deadline = self._limits.history_expiration, self._chances.clock() + self._limits.session_wait
         while True:
-            begun = await self._store.begin(key, holder, create=create, lease=LEASE_SECONDS, ttl=ttl)
+            begun = await self._ask(key, holder, create=create, ttl=ttl)
             if begun is not None:
                 return begun
             if self._chances.clock() >= deadline:
@@ -126,6 +128,33 @@ class Sessions:
                     retry_after=LEASE_SECONDS,
                 )
             await self._chances.sleep(_POLL_SECONDS)
+
+    async def _ask(self, key: SessionKey, holder: str, *, create: bool, ttl: float) -> Begun | None:
+        """Ask the store for the session once; one that nobody waits for any more is given back."""
+        asking = asyncio.ensure_future(self._store.begin(key, holder, create=create, lease=LEASE_SECONDS, ttl=ttl))
+        try:
+            return await asyncio.shield(asking)
+        except (asyncio.CancelledError, StoreUnavailable):
+            self._in_background(self._let_go(key, holder, asking))
+            raise
+
+    async def _let_go(self, key: SessionKey, holder: str, asking: asyncio.Future[Begun | None]) -> None:
+        """Give back what ``asking`` may have got: a begin whose reply was lost holds the session too."""
+        with contextlib.suppress(WarpError):
+            await asking
+        for _ in range(2):
+            try:
+                await self._store.renew(key, holder, 0.0)
+            except StoreUnavailable:
+                await self._chances.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._done)
+        return task
 
     @contextlib.asynccontextmanager
     async def held(self, opened: Opened) -> AsyncIterator[None]:
@@ -156,9 +185,7 @@ class Sessions:
         """
         if opened.key is None:
             return None
-        storing = asyncio.create_task(self._append(opened.key, turn))
-        self._late.add(storing)
-        storing.add_done_callback(self._stored)
+        storing = self._in_background(self._append(opened.key, turn))
         done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
         if not done:
             return NOT_STORED
@@ -169,7 +196,7 @@ class Sessions:
             return f"{NOT_STORED}: {error.message}"
         raise error
 
-    def _stored(self, storing: asyncio.Task[None]) -> None:
+    def _done(self, storing: asyncio.Task[None]) -> None:
         self._late.discard(storing)
         if not storing.cancelled():
             storing.exception()  # asked for: who waited has it, and ``_append`` has logged it
@@ -190,18 +217,6 @@ class Sessions:
         """Wait for turns still being stored."""
         if self._late:
             await asyncio.wait(self._late, timeout=STORE_SECONDS)
-
-
-_RETRY_SECONDS: Final = 1.2  # longer than the store is left alone after a failure
-
-
-def _check(request: ChatRequest) -> None:
-    if not request.prompt.strip():
-        raise InvalidRequest("The prompt is empty.")
-    if request.history and request.session_id is not None:
-        raise InvalidRequest("history and sessionId exclude each other: a session has its own history.")
-    if not request.store and request.session_id is not None:
-        raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
 
 
 def _told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:

@@ -153,6 +153,8 @@ class Streams:
         async with self._sessions.held(opened):
             await self._collect(live, request, opened, answer)
             live.stoppable = False
+            if answer.ended:  # whole, whatever befell us after its last word
+                answer.error, answer.stopped = None, False
             warning = await self._sessions.close(opened, _turn(request, opened, answer, self._clock()))
         live.put(_last(opened, answer, warning))
 

@@ -135,17 +135,28 @@ def _parsed(body: bytes) -> Ask:
         raise UnprocessableRequest(f"The body has faults: {told}.", details={"fields": faults}) from None
 
 
+# What pydantic puts into a fault's path where several types were tried.
+_TRIED = ("str", "list[", "dict[", ModelName.__name__)
+
+
 def _faults(error: ValidationError) -> dict[str, str]:
     """Return what is wrong with each field, by its path."""
     faults: dict[str, str] = {}
     for one in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(str(part) for part in one["loc"])
-        faults[path] = "unknown field" if one["type"] == "extra_forbidden" else one["msg"]
+        path = ".".join(str(part) for part in one["loc"] if not str(part).startswith(_TRIED))
+        what = "unknown field" if one["type"] == "extra_forbidden" else one["msg"]
+        faults[path] = f"{faults[path]}; or: {what}" if path in faults else what
     return faults
 
 
 def _context(context: str | dict[str, Any] | list[Any] | None) -> str | None:
-    return context if isinstance(context, str) or context is None else orjson.dumps(context).decode()
+    if isinstance(context, str) or context is None:
+        return context
+    try:
+        return orjson.dumps(context).decode()
+    except TypeError:
+        fault = "is nested too deeply"
+        raise UnprocessableRequest(f"context {fault}.", details={"fields": {"context": fault}}) from None
 
 
 # -- out -------------------------------------------------------------------------------------------

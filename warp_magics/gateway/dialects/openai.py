@@ -36,6 +36,8 @@ _RESULTS: Final = {
     "function_call": Result.TOOL_CALLS,
     "content_filter": Result.FILTERED,
 }
+_BROKEN: Final = frozenset({"insufficient_system_resource", "abort", "error"})
+"""Finish reasons of an answer that is cut, DeepSeek's and vLLM's."""
 _BY_CODE: Final[dict[str, type[ProviderError]]] = {
     "context_length_exceeded": ContextTooLong,
     "content_filter": ContentFiltered,
@@ -101,12 +103,13 @@ class _Decoder(StreamDecoder):
     result: Result | None = None
     usage: Usage = field(default_factory=Usage)
     refused: bool = False
+    broken: bool = False
     malformed: int = 0
     calls: dict[int, Call] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
-        return self.done or self.result is not None
+        return not self.broken and (self.done or self.result is not None)
 
     def feed(self, event: ServerSentEvent) -> Sequence[Event]:
         if event.data.strip() == "[DONE]":
@@ -123,8 +126,9 @@ class _Decoder(StreamDecoder):
             return ()
 
     def chunk(self, chunk: dict[str, Any]) -> list[Event]:
-        if error := chunk.get("error"):
-            raise _error(_status_in(error), chunk, {}, b"")
+        error = chunk.get("error") or (chunk if chunk.get("object") == "error" else None)
+        if error:
+            raise _error(_status_in(error), {"error": error}, {}, b"")
         if isinstance(usage := chunk.get("usage"), dict):
             self.usage = _usage(usage)
         events: list[Event] = []
@@ -133,6 +137,7 @@ class _Decoder(StreamDecoder):
                 events += self._delta(choice.get("message" if self.whole else "delta") or {})
                 if reason := choice.get("finish_reason"):
                     self.result = _RESULTS.get(reason, Result.UNKNOWN)
+                    self.broken = reason in _BROKEN
         return events
 
     def _delta(self, delta: dict[str, Any]) -> list[Event]:

@@ -35,6 +35,7 @@ _WAY_BACK_SECONDS: Final = 0.1
 OPEN_SECONDS: Final = 1.0
 """After a failure the store is left alone for this long, so that a dead one costs one request its time-out, not all."""
 _USAGE: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_OF_ONE_KEY: Final = ("WRONGTYPE", "ERR ")
 _HERE: Final = Path(__file__).parent
 
 
@@ -264,11 +265,17 @@ class ValkeyStore(Store):
             async with asyncio.timeout(CALL_SECONDS):
                 return await work(client)
         except (RedisError, OSError, StoreUnavailable) as error:
-            self._left_alone_until = self._clock() + OPEN_SECONDS
-            self._ahead = None  # another server may come up in its place
-            self._trouble = _words(error)
-            await self._drop()  # a new connection may have to start the server first
-            raise StoreUnavailable(self._trouble) from error
+            trouble = StoreUnavailable(_words(error))
+            # A spoilt key is that session's trouble; the store answers all others.
+            if not (isinstance(error, ResponseError) and str(error).startswith(_OF_ONE_KEY)):
+                await self._leave_alone(trouble.message)
+            raise trouble from error
+
+    async def _leave_alone(self, why: str) -> None:
+        self._left_alone_until = self._clock() + OPEN_SECONDS
+        self._ahead = None  # another server may come up in its place
+        self._trouble = why
+        await self._drop()  # a new connection may have to start the server first
 
     async def _connected(self) -> Redis:
         """Return the client, connecting first; one connection attempt serves all who wait for it."""
