@@ -24,7 +24,8 @@ def title_of(prompt: str) -> str:
 def no_session(session_id: str) -> SessionNotFound:
     """Return the error for a session that is not there."""
     return SessionNotFound(
-        f"There is no session {session_id!r}. Ask with createSession: true to begin it, or without a sessionId."
+        f"There is no session {session_id!r}: nothing was asked in it yet, or its store was emptied. "
+        "Over REST, createSession: true begins it."
     )
 
 
