@@ -156,9 +156,9 @@ def interactive(children: Children) -> None:
     url = jupyter(children, "jupyterlab", f"--ServerApp.root_dir={folder}")
     token = children.env["JUPYTER_TOKEN"]
     say(f"\n    {url}lab/tree/{copy.name}?token={token}\n")
-    say(
-        f"REST, the same sessions:\n\n    curl {url}warp/api/v1/sessions/{SESSION}/history -H 'Authorization: token {token}'\n"
-    )
+    say("REST, the same sessions:\n")
+    say(f"    export JUPYTER_TOKEN={token}")
+    say(f'    curl {url}warp/api/v1/sessions/{SESSION}/history -H "Authorization: Bearer $JUPYTER_TOKEN"\n')
     say("Ctrl-C ends it.")
     status = children.wait("jupyter")
     raise Failed(f"jupyter ended with status {status}:\n{children.log('jupyter')}")
