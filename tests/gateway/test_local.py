@@ -95,14 +95,16 @@ async def test_memory_is_a_store_too_and_a_limit_is_at_least_one(config):
 
 
 class Counting(MemoryStore):
-    """A store that remembers what became of each renewal."""
+    """A store that remembers what became of each renewal, and whose clock moves on by most of a lease at each."""
 
     def __init__(self):
-        super().__init__()
+        self.now = 1_000_000.0
+        super().__init__(lambda: self.now)
         self.renewed = []
 
-    async def renew(self, *given):
-        self.renewed.append(await super().renew(*given))
+    async def renew(self, key, holder, lease):
+        self.renewed.append(await super().renew(key, holder, lease))
+        self.now += 0.9 * lease
         return self.renewed[-1]
 
 

@@ -314,12 +314,12 @@ def _words(error: Exception) -> str:
     if isinstance(error, AuthenticationError):
         return "The store refused the user name or password (storage.url in the configuration)."
     if isinstance(error, TimeoutError):
-        return "The store did not answer in time."
+        return "The store did not answer in time; it is tried again in a second."
     if isinstance(error, StoreUnavailable):
         return error.message
     if isinstance(error, ResponseError):
         return f"The store refused: {error}"
-    return f"The store cannot be reached ({type(error).__name__})."
+    return f"The store cannot be reached ({type(error).__name__}); it is tried again in a second."
 
 
 def _described(key: SessionKey, meta: Mapping[bytes, bytes], expires_at: float) -> Session:
