@@ -80,6 +80,7 @@ async def test_left_while_begin_is_on_its_way(fake, config, proxy, after, known)
         await leave(asking)
         assert len(fake.requests) == asked
         proxy.delay = 0.0
+        await asyncio.sleep(max(0.0, DELAY + 0.05 - after))  # until begin has come to the store, for nobody
         async with asyncio.timeout(PROMPTLY):
             answer = await gateway.ask(ask("after"))
         assert time.monotonic() - left < PROMPTLY
@@ -125,7 +126,7 @@ async def test_a_gateway_that_closes_while_begin_is_on_its_way_gives_the_session
             await gateway.ask(ask("before"))
             proxy.delay = DELAY / 2
             asking = asyncio.create_task(gateway.ask(ask("left")))
-            await asyncio.sleep(ON_ITS_WAY / 2)
+            await asyncio.sleep(0.75 * DELAY)  # begin has come, its answer is on its way back
             closed = time.monotonic()
         assert await asyncio.wait({asking}, timeout=PROMPTLY) == ({asking}, set())
         assert asking.exception() is not None

@@ -27,7 +27,11 @@ def as_string(name):
     return spoil
 
 
-SPOILT = {"turns": as_string("turns"), "meta": as_string("meta")}
+def number(store, tag):
+    store.hset(f"{tag}:meta", "n", "spoilt")
+
+
+SPOILT = {"turns": as_string("turns"), "meta": as_string("meta"), "n": number}
 
 
 @pytest.fixture(scope="module", params=SERVERS)

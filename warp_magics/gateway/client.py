@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 _TAIL_SECONDS = 5.0  # that a whole answer's usage and end marker are waited for
+_LONGEST_SAID = 1000  # characters of a provider's own words; cut only when no part of a key is left in them
 _END_SECONDS = 0.2  # that the end of the body is waited for after its last event
 _MASKED = re.compile(r"[\w.-]*\*{3,}[\w.-]*")  # a key as providers quote it: its first and last characters are left
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
@@ -251,7 +252,8 @@ def _scrubbed(error: ProviderError, provider: ProviderSettings) -> ProviderError
     def clean(text: str) -> str:
         for secret in provider.secrets():
             text = text.replace(secret, "***")
-        return _MASKED.sub("***", text)
+        text = _MASKED.sub("***", text)
+        return text if len(text) <= _LONGEST_SAID else text[: _LONGEST_SAID - 1] + "…"
 
     error.message = clean(error.message)
     error.args = (error.message,)

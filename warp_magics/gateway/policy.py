@@ -33,7 +33,8 @@ def check(request: ChatRequest) -> None:
     if not request.store and request.session_id is not None:
         raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
     try:
-        "".join((request.prompt, request.context or "", *chained.from_iterable(request.history))).encode()
+        texts = (request.prompt, request.context or "", *chained.from_iterable(request.history))
+        "".join((*texts, *request.parameters.stop, *request.models)).encode()
     except UnicodeEncodeError:
         raise InvalidRequest("The prompt holds half a character (a lone surrogate); decode it anew.") from None
     given = request.parameters
@@ -48,9 +49,9 @@ def _in_range(name: str, value: float | None, least: float, most: float | None) 
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequest(f"{name} is a number, not {value!r}.")
-    if value < least or (most is not None and value > most):
+    if not value >= least or (most is not None and not value <= most):  # NaN is neither
         bounds = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
-        raise InvalidRequest(f"{name} is {bounds}, not {value:g}.")
+        raise InvalidRequest(f"{name} is {bounds}, not {value!r}.")
 
 
 def candidates(chain: Sequence[Model], cooling: Mapping[Model, Cooldown]) -> list[Model]:

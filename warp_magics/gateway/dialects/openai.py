@@ -220,7 +220,7 @@ def _status_in(error: object) -> int:
 def _error(status: int, body: dict[str, Any] | None, headers: Mapping[str, str], raw: bytes) -> ProviderError:
     said = (body or {}).get("error")
     fields = said if isinstance(said, dict) else {"message": said or (body or {}).get("message")}
-    message = str(fields.get("message") or raw[:200].decode("utf-8", "replace") or f"status {status}")
+    message = str(fields.get("message") or raw.decode("utf-8", "replace") or f"status {status}")
     known = _BY_CODE.get(str(fields.get("code"))) or _BY_CODE.get(str(fields.get("type")))
     kind = known or error_class(status)
     details: dict[str, object] = {"provider": message}

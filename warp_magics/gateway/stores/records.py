@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
 from ..errors import SessionNotFound
-from ..types import Attempt, Call, Result, Source, Turn, Usage
+from ..types import Attempt, Call, Result, Session, Source, Turn, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..types import SessionKey
 
 VERSION: Final = 1
 _TITLE: Final = 60
+USAGE: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _T = TypeVar("_T", Attempt, Call, Source, Usage)
 
 
@@ -60,3 +66,18 @@ def load(data: bytes) -> Turn:
 def _made(kind: type[_T], fields: dict[str, Any]) -> _T:
     known = kind.__dataclass_fields__
     return kind(**{name: value for name, value in fields.items() if name in known})
+
+
+def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_at: float) -> Session:
+    """Return the description that a session's hash in Valkey holds; ``expires_at`` in Unix seconds."""
+    told = {name.decode(): value for name, value in meta.items()}
+    return Session(
+        key=key,
+        turns=int(told.get("count", 0)),
+        created_at=int(told["created"]) / 1000,
+        updated_at=int(told["updated"]) / 1000,
+        expires_at=expires_at,
+        title=told.get("title", b"").decode(),
+        models=tuple(sorted(name.removeprefix("model ") for name in told if name.startswith("model "))),
+        usage=Usage(*(int(told.get(name, 0)) for name in USAGE)),
+    )

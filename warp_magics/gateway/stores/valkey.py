@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
 from ..errors import FenceLost, StoreUnavailable
-from ..types import Cooldown, Model, Session, SessionKey, Usage
+from ..types import Cooldown, Model, Session, SessionKey
 from . import records
 from .base import SEEN_SECONDS, Begun, Room, Store
 
@@ -34,8 +34,6 @@ _WAY_BACK_SECONDS: Final = 0.1
 """Of those, what an answer is given to come back: what is done later than that is done for nobody."""
 OPEN_SECONDS: Final = 1.0
 """After a failure the store is left alone for this long, so that a dead one costs one request its time-out, not all."""
-_USAGE: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_OF_ONE_KEY: Final = ("WRONGTYPE", "ERR ")
 _HERE: Final = Path(__file__).parent
 
 
@@ -105,7 +103,7 @@ class ValkeyStore(Store):
 
     async def append(self, key: SessionKey, turn: Turn, holder: str, *, ttl: float) -> None:
         """See Store."""
-        used = [part for name in _USAGE for part in (name, getattr(turn.usage, name))]
+        used = [part for name in records.USAGE for part in (name, getattr(turn.usage, name))]
         said = await self._script(
             "append",
             self._session_keys(key),
@@ -168,7 +166,7 @@ class ValkeyStore(Store):
         said = await self._call(read)
         now = time.time()
         pairs = zip(keys, said[::2], said[1::2], strict=True)
-        return [_described(key, meta, now + ttl / 1000) if meta else None for key, meta, ttl in pairs]
+        return [records.described(key, meta, now + ttl / 1000) if meta else None for key, meta, ttl in pairs]
 
     # -- models ------------------------------------------------------------------------------------
 
@@ -267,7 +265,7 @@ class ValkeyStore(Store):
         except (RedisError, OSError, StoreUnavailable) as error:
             trouble = StoreUnavailable(_words(error))
             # A spoilt key is that session's trouble; the store answers all others.
-            if not (isinstance(error, ResponseError) and str(error).startswith(_OF_ONE_KEY)):
+            if not _of_one_key(error):
                 await self._leave_alone(trouble.message)
             raise trouble from error
 
@@ -302,6 +300,12 @@ class ValkeyStore(Store):
         return f"{self._prefix}:model:{{{_safe(str(model))}}}"
 
 
+def _of_one_key(error: Exception) -> bool:
+    """Tell a command that failed on what a key holds; redis-py takes the word ERR off the text."""
+    failed = isinstance(error, ResponseError)
+    return failed and (str(error).startswith("WRONGTYPE") or getattr(error, "status_code", None) == "ERR")
+
+
 def _safe(text: str) -> str:
     return quote(text, safe=":@.-_/")
 
@@ -320,20 +324,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, ResponseError):
         return f"The store refused: {error}"
     return f"The store cannot be reached ({type(error).__name__}); it is tried again in a second."
-
-
-def _described(key: SessionKey, meta: Mapping[bytes, bytes], expires_at: float) -> Session:
-    told = {name.decode(): value for name, value in meta.items()}
-    return Session(
-        key=key,
-        turns=int(told.get("count", 0)),
-        created_at=int(told["created"]) / 1000,
-        updated_at=int(told["updated"]) / 1000,
-        expires_at=expires_at,
-        title=told.get("title", b"").decode(),
-        models=tuple(sorted(name.removeprefix("model ") for name in told if name.startswith("model "))),
-        usage=Usage(*(int(told.get(name, 0)) for name in _USAGE)),
-    )
 
 
 def client_of(url: str, **settings: Any) -> Redis:
