@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from warp_magics.gateway.stores.base import Store
     from warp_magics.gateway.types import Event
 
-KEY = "sk-test-0123456789abcdef"
+KEY = "sk-test-0123456789-uvwxyz"  # no hexadecimal digits at its end, which a random id might hold
 
 
 @dataclass

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.provider import FakeProvider
 
-KEY = "sk-notebook-0123456789abcdef"
+KEY = "sk-notebook-0123456789-uvwxyz"
 SPOKEN = ("display_data", "update_display_data", "execute_result")
 _OURS = ("WARP_", "JPY_", "JUPYTER", "IPYTHON", "PYDEVD", "MPLBACKEND")
 

@@ -9,7 +9,7 @@ from warp_magics.gateway.errors import InvalidRequest, WarpError
 
 @pytest.fixture
 def warp(fake, config_file, monkeypatch):
-    lab = f'[providers.lab]\ndialect = "openai"\nbase_url = "{fake.base_url}"\napi_key = "sk-test-0123456789abcdef"\n'
+    lab = f'[providers.lab]\ndialect = "openai"\nbase_url = "{fake.base_url}"\napi_key = "sk-test-0123456789-uvwxyz"\n'
     path = config_file(f'models = ["lab:ok"]\n{lab}[storage]\ntype = "memory"\n')
     monkeypatch.setenv("WARP_CONFIG", str(path))
     disconnect()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-KEY = "sk-fake-0123456789abcdef"
+KEY = "sk-fake-0123456789-uvwxyz"
 TOML = """
 {more}
 [providers.fake]

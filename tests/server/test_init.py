@@ -23,7 +23,7 @@ from jupyter_server_ext.toml_text import Answers, Chosen, quoted, toml_text
 from tests.fakes.provider import provider_process, refused_url
 from warp_magics.gateway import PROVIDERS, ChatRequest, LocalGateway, load_config
 
-KEY = "sk-init-0123456789abcdef"
+KEY = "sk-init-0123456789-uvwxyz"
 KEPT = "sk-kept-fedcba9876543210"
 OPENAI = str(1 + list(PROVIDERS).index("openai"))
 DEMO = str(1 + list(PROVIDERS).index("demo"))
