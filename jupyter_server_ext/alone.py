@@ -1,26 +1,27 @@
-"""``jupyter warp``: what can be done without a notebook."""
+"""``jupyter warp``: the gateway alone, without notebooks around it, and what else can be done without one."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import shlex
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
-    from warp_magics.gateway import EmbeddedServer
+    from warp_magics.gateway import EmbeddedServer, WarpConfig
+
+_BROKEN_OFF: Final = 130
+_HIGHEST_PORT: Final = 65535
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run ``jupyter warp`` and return its exit status."""
-    parser = argparse.ArgumentParser(prog="jupyter warp", description="The gateway, without a notebook.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    init = commands.add_parser("init", help="ask for providers, keys and storage, and write warp.toml")
-    init.add_argument("--force", action="store_true", help="replace a warp.toml that is there")
-    storage = commands.add_parser("storage", help="the embedded store: status, stop, path")
-    storage.add_argument("what", choices=["status", "stop", "path"])
-    said = parser.parse_args(args)
+    said = _parser().parse_args(args)
     from warp_magics.gateway import errors
 
     try:
@@ -28,10 +29,127 @@ def main(args: Sequence[str] | None = None) -> int:
             from .wizard import run
 
             return run(force=said.force)
-        return _storage(said.what)
+        if said.command == "storage":
+            return _storage(said.what)
+        return _token(said) if said.command == "token" else _serve(said)
     except errors.WarpError as error:
-        print(error.message, file=sys.stderr)  # noqa: T201 - a command answers on its terminal
-        return 1
+        wrong = error.message
+    except OSError as error:
+        wrong = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except KeyboardInterrupt:
+        return _BROKEN_OFF
+    print(wrong, file=sys.stderr)  # noqa: T201 - a command answers on its terminal
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jupyter warp",
+        description="Without a command: serve the gateway, without a notebook, until Ctrl-C.",
+    )
+    _add_places(parser, None)
+    parser.add_argument("--host", help="where to listen (server.host, 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="where to listen (server.port, 3042); 0 picks one")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    init = commands.add_parser("init", help="ask for providers, keys and storage, and write warp.toml")
+    init.add_argument("--force", action="store_true", help="replace a warp.toml that is there")
+    storage = commands.add_parser("storage", help="the embedded store: status, stop, path")
+    storage.add_argument("what", choices=["status", "stop", "path"])
+    token = commands.add_parser("token", help="print the token that the gateway alone asks for")
+    _add_places(token, argparse.SUPPRESS)  # what stands before the command holds, too
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", default=default, help="the warp.toml ($WARP_CONFIG, Jupyter's folders)"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", default=default, help="the token (server.token_file, Jupyter's data)"
+    )
+
+
+def _port(said: str) -> int:
+    if not (said.isascii() and said.isdigit() and int(said) <= _HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"{said!r} is not a port: write a number up to {_HIGHEST_PORT}")
+    return int(said)
+
+
+def _config(said: argparse.Namespace) -> WarpConfig:
+    from jupyter_core.paths import jupyter_config_path
+
+    from warp_magics.gateway import load_config
+
+    return load_config(path=said.config, folders=[Path(folder) for folder in jupyter_config_path()])
+
+
+def _token_file(said: argparse.Namespace, config: WarpConfig) -> Path:
+    if said.token_file:
+        return Path(said.token_file).expanduser().absolute()
+    if config.server.token_file:
+        folder = config.source.parent if config.source else Path.cwd()
+        return folder / Path(config.server.token_file).expanduser()
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir(), "warp", "token").absolute()
+
+
+def _token(said: argparse.Namespace) -> int:
+    from warp_magics.gateway import errors
+
+    from .token_file import read_token
+
+    path = _token_file(said, _config(said))
+    try:
+        print(read_token(path))  # noqa: T201
+    except FileNotFoundError:
+        raise errors.ConfigError(f"{path} is not there: `jupyter warp` makes it at its first start.") from None
+    return 0
+
+
+def _serve(said: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from .serve import is_loopback, listen, serve
+    from .token_file import make_token, read_token
+
+    config = _config(said)
+    token_file = _token_file(said, config)
+    with listen(
+        config.server.host if said.host is None else said.host,
+        config.server.port if said.port is None else said.port,
+    ) as listening:
+        for warning in config.warnings:
+            _complain(f"warning: {warning}")
+        make_token(token_file)
+        tokens = {read_token(token_file): config.storage.owner or "local"}
+        if not is_loopback(listening):
+            _complain("warning: other machines reach this, and the token travels in the clear: put TLS in front of it.")
+        return serve(config, tokens, listening, lambda: _welcome(said, config, token_file, listening))
+
+
+def _welcome(said: argparse.Namespace, config: WarpConfig, token_file: Path, listening: socket.socket) -> None:
+    from warp_magics import __version__
+
+    from .serve import url_of
+
+    url = url_of(listening)
+    named = {"--config": said.config, "--token-file": said.token_file}
+    options = "".join(f" {name} {shlex.quote(str(path))}" for name, path in named.items() if path)
+    command = f"jupyter warp token{options}"
+    lines = {
+        "listens": url,
+        "config": config.source or "none: `jupyter warp init` writes one",
+        "token": f"{token_file} (`{command}` prints it)",
+        "try": f"""curl {url}/api/v1/prompt -H "Authorization: Bearer $({command})" -d '{{"prompt": "Hello"}}'""",
+        "stop": "Ctrl-C",
+    }
+    print(f"Warp {__version__}")  # noqa: T201
+    for name, value in lines.items():
+        print(f"{name:8} {value}", flush=True)  # noqa: T201
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _storage(what: str) -> int:

@@ -1,24 +1,27 @@
 """Every path of the REST contract as a plain async function: a request in, a response or an event stream out.
 
-Knows no server; ``handlers`` adapts it to Jupyter's.
+Knows no server: ``routes`` says which path is whose, ``handlers`` adapts it to Jupyter's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from warp_magics.gateway import Started, comment, errors, wire
+from warp_magics.gateway import Started, check_session_id, errors, wire
+
+from . import feeds
+from .chunks import Chunks, Pump
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from warp_magics.gateway import ChatResponse, Event, Gateway
+    from warp_magics.gateway import ChatRequest, ChatResponse, Gateway
 
-log = logging.getLogger("jupyter_server_ext")
+    from .chunks import T
 
 PING_SECONDS: Final = 15.0
 """Silence after which a comment keeps a stream open; also how long a first word may hold the status back."""
@@ -27,15 +30,21 @@ STREAM_HEADERS: Final = {
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
+_PAGE: Final = 50
+_STREAM_ID: Final = re.compile(r"(?P<session_id>[A-Za-z0-9._-]{1,128})~[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request whose user is known; ``owner`` is None for a stranger on an open path."""
+    """A request whose user is known; ``owner`` is None for a stranger on an open path.
+
+    The names of ``headers`` are in lower case; a name of ``query`` has each value that was given.
+    """
 
     owner: str | None
     body: bytes = b""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def known_owner(self) -> str:
         """Return the owner on a path that only users reach."""
@@ -43,10 +52,26 @@ class Request:
             raise AssertionError("a path that needs a user was reached without one")
         return self.owner
 
+    def asked(self, name: str) -> str | None:
+        """Return the first value of ``name`` in the query."""
+        return next(iter(self.query.get(name, ())), None)
+
+    def number(self, name: str) -> int | None:
+        """Return the number ``name`` of the query; raises InvalidRequest for what is none."""
+        said = self.asked(name)
+        if said is not None and not re.fullmatch("[0-9]{1,9}", said):
+            raise errors.InvalidRequest(f"{name} is to be a whole number, not {said[:40]!r}.")
+        return None if said is None else int(said)
+
+    @property
+    def last_event_id(self) -> str | None:
+        """What the reader of a stream has seen last, by its header or else by ``?after=``."""
+        return self.headers.get("last-event-id") or self.asked("after") or None
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A JSON answer."""
+    """An answer: JSON, or bytes that go out as they are under a content-type of their own; None is an empty body."""
 
     body: object
     status: int = 200
@@ -58,7 +83,12 @@ class EventStream:
     """Server-sent events; close ``chunks`` when the reader leaves."""
 
     headers: Mapping[str, str]
-    chunks: AsyncGenerator[bytes, None]
+    chunks: Chunks[Any]
+
+
+async def live(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every caller
+    """``GET api/v1/health/live``: the process answers, whatever became of its gateway."""
+    return Response({"status": "ok"})
 
 
 class Endpoints:
@@ -72,48 +102,154 @@ class Endpoints:
         self._body_size = body_size
         self._ping = ping_seconds
 
+    # -- answers -----------------------------------------------------------------------------------
+
     async def prompt(self, request: Request) -> Response:
         """``POST api/v1/prompt``."""
-        said = await self._gateway.ask(wire.read_ask(self._body(request), request.known_owner()))
-        return Response(wire.response_json(said), headers=self._session_headers(said))
+        said = await self._gateway.ask(self._ask(request))
+        return Response(wire.response_json(said), headers=self._told(said))
 
-    async def stream(self, request: Request) -> EventStream:
-        """``POST api/v1/stream``: what fails before a model has begun, and within the first seconds, has its status."""
-        events = self._gateway.stream(wire.read_ask(self._body(request), request.known_owner()))
-        first = asyncio.ensure_future(anext(events))
+    async def stream(self, request: Request) -> Response | EventStream:
+        """``POST api/v1/stream``: what fails before a model has begun, and within the first seconds, has its status.
+
+        With ``resume``, a session and a ``Last-Event-ID`` nothing is asked: that stream is followed.
+        """
+        asked = self._ask(request)
+        seen = request.headers.get("last-event-id")
+        if seen and asked.session_id and wire.json_of(request.body).get("resume") is True:
+            return await self._followed(asked.owner, _stream_of(asked.session_id, seen), seen)
+        known = {self._session_header: check_session_id(asked.session_id)} if asked.session_id else {}
+        pump = Pump.of(self._gateway.stream(asked))
+        begun = await self._first(pump)
+        headers = self._told(begun) if isinstance(begun, Started) else known
+        return self._events(pump, begun, wire.event_bytes, headers, resumable=False)
+
+    async def follow(self, request: Request, stream_id: str) -> Response | EventStream:
+        """``GET api/v1/streams/{id}``: 204 where nothing is left of it."""
+        return await self._followed(request.known_owner(), stream_id, request.last_event_id)
+
+    async def stop(self, request: Request, stream_id: str) -> Response:
+        """``POST api/v1/streams/{id}/stop``."""
+        stopped = await self._gateway.stop(request.known_owner(), stream_id)
+        return Response({"streamId": stream_id, "status": "stopped" if stopped else "ended"})
+
+    async def _followed(self, owner: str, stream_id: str, after: str | None) -> Response | EventStream:
+        pump = Pump.of(self._gateway.follow(owner, stream_id, after))
         try:
-            done, _ = await asyncio.wait({first}, timeout=self._ping)
-            begun = first.result() if done else None
-        except BaseException:
-            await _left(first, events)
-            raise
-        headers = self._session_headers(begun) if isinstance(begun, Started) else {}
-        return EventStream({**STREAM_HEADERS, **headers}, self._chunks(first, events))
+            begun = await self._first(pump)
+        except StopAsyncIteration:
+            return Response(None, 204)
+        named = _STREAM_ID.fullmatch(stream_id)  # only what is one may be a header
+        headers = {self._session_header: named["session_id"], "x-stream-id": stream_id} if named else {}
+        return self._events(pump, begun, wire.event_bytes, headers)
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    async def sessions(self, request: Request) -> Response:
+        """``GET api/v1/sessions``."""
+        limit = request.number("limit")
+        page = await self._gateway.sessions(
+            request.known_owner(),
+            search=request.asked("search") or "",
+            limit=_PAGE if limit is None else limit,
+            cursor=request.asked("cursor") or None,
+        )
+        return Response(wire.page_json(page))
+
+    async def create(self, request: Request) -> Response:
+        """``POST api/v1/sessions``."""
+        new = wire.read_new_session(self._body(request))
+        made = await self._gateway.create(
+            request.known_owner(), new.session_id, title=new.title, ttl=new.ttl, metadata=new.metadata
+        )
+        return Response(wire.session_json(made), 201)
+
+    async def session(self, request: Request, session_id: str) -> Response:
+        """``GET api/v1/sessions/{id}``."""
+        return Response(wire.session_json(await self._gateway.session(request.known_owner(), session_id)))
+
+    async def update(self, request: Request, session_id: str) -> Response:
+        """``PATCH api/v1/sessions/{id}``."""
+        to = wire.read_changes(self._body(request))
+        changed = await self._gateway.update(
+            request.known_owner(), session_id, title=to.title, ttl=to.ttl, metadata=to.metadata
+        )
+        return Response(wire.session_json(changed))
+
+    async def delete(self, request: Request, session_id: str) -> Response:
+        """``DELETE api/v1/sessions/{id}``."""
+        await self._gateway.delete(request.known_owner(), session_id)
+        return Response(None, 204)
 
     async def history(self, request: Request, session_id: str) -> Response:
         """``GET api/v1/sessions/{id}/history``."""
-        turns = await self._gateway.history(request.known_owner(), session_id)
+        turns = await self._gateway.history(request.known_owner(), session_id, request.number("branch"))
         return Response({"turns": [wire.turn_json(turn) for turn in turns]})
+
+    async def fork(self, request: Request, session_id: str) -> Response:
+        """``POST api/v1/sessions/{id}/fork``."""
+        fork = wire.read_fork(self._body(request))
+        made = await self._gateway.fork(request.known_owner(), session_id, at=fork.at, new_id=fork.session_id)
+        return Response(wire.session_json(made), 201)
+
+    async def rewind(self, request: Request, session_id: str) -> Response:
+        """``POST api/v1/sessions/{id}/rewind``."""
+        to = wire.read_rewind(self._body(request))
+        return Response(wire.session_json(await self._gateway.rewind(request.known_owner(), session_id, to)))
+
+    async def export(self, request: Request, session_id: str) -> Response:
+        """``GET api/v1/sessions/{id}/export``."""
+        from warp_magics.gateway import export
+
+        session = await self._gateway.session(request.known_owner(), session_id)
+        turns = await self._gateway.history(request.known_owner(), session_id)
+        file = export(session, turns, request.asked("format") or "json")
+        disposition = f'attachment; filename="{file.file_name}"'
+        return Response(file.data, headers={"content-type": file.media_type, "content-disposition": disposition})
+
+    # -- feeds -------------------------------------------------------------------------------------
+
+    async def watch(self, request: Request, session_id: str) -> EventStream:
+        """``GET api/v1/sessions/{id}/events``: the headers go out as soon as the session is known to be there."""
+        owner = request.known_owner()
+        pump = Pump.of(self._gateway.watch(owner, session_id, request.last_event_id))
+        try:
+            await self._gateway.session(owner, session_id)
+        except BaseException:
+            await pump.aclose()
+            raise
+        return self._events(pump, None, wire.session_event_bytes)
+
+    async def events(self, request: Request) -> EventStream:
+        """``GET api/v1/events``: several sessions and their live answers on one connection."""
+        sessions = feeds.read_sessions(request.query.get("session", ()))
+        after = feeds.read_after(request.query.get("after", ()), sessions)
+        pump = Pump(partial(feeds.merge, self._gateway, request.known_owner(), sessions, after))
+        return self._events(pump, await self._first(pump), bytes)
+
+    # -- the gateway -------------------------------------------------------------------------------
 
     async def models(self, request: Request) -> Response:  # noqa: ARG002 - the same for every user
         """``GET api/v1/models``."""
         return Response({"models": [wire.model_json(state) for state in await self._gateway.models()]})
-
-    async def live(self, request: Request) -> Response:  # noqa: ARG002 - the same for every caller
-        """``GET api/v1/health/live``: the process answers."""
-        return Response({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
         """``GET api/v1/health/ready``: a stranger is told the status alone."""
         told = wire.status_json(await self._gateway.status())
         return Response(told if request.owner is not None else {"status": told["status"]})
 
+    # -- what they share ---------------------------------------------------------------------------
+
     def _body(self, request: Request) -> bytes:
         if len(request.body) > self._body_size:
             raise errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
         return request.body
 
-    def _session_headers(self, said: ChatResponse | Started) -> dict[str, str]:
+    def _ask(self, request: Request) -> ChatRequest:
+        key = request.headers.get("idempotency-key")
+        return wire.read_ask(self._body(request), request.known_owner(), turn_id=key)
+
+    def _told(self, said: ChatResponse | Started) -> dict[str, str]:
         told = {
             self._session_header: said.session_id,
             "x-stream-id": said.stream_id,
@@ -121,38 +257,33 @@ class Endpoints:
         }
         return {name: value for name, value in told.items() if value}
 
-    async def _chunks(
-        self, first: asyncio.Future[Event], events: AsyncGenerator[Event, None]
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield the events as bytes, a comment after each silence."""
-        coming = first
+    async def _first(self, pump: Pump[T]) -> T | None:
+        """Return what a stream begins with; None where the headers are to go out without knowing it."""
         try:
-            while True:
-                done, _ = await asyncio.wait({coming}, timeout=self._ping)
-                if not done:
-                    yield comment("ping")
-                    continue
-                try:
-                    yield wire.event_bytes(coming.result())
-                except StopAsyncIteration:
-                    return
-                except errors.WarpError as error:  # the status went out before the fault was known
-                    yield wire.failure_bytes(error)
-                    return
-                except Exception:
-                    log.exception("stream_failed")
-                    yield wire.failure_bytes(errors.WarpError("The gateway failed."))
-                    return
-                coming = asyncio.ensure_future(anext(events))
-        finally:
-            await _left(coming, events)
+            return await pump.next(self._ping)
+        except BaseException:
+            await pump.aclose()
+            raise
+
+    def _events(
+        self,
+        pump: Pump[T],
+        first: T | None,
+        write: Callable[[T], bytes],
+        headers: Mapping[str, str] | None = None,
+        *,
+        resumable: bool = True,
+    ) -> EventStream:
+        chunks = Chunks(pump, first, write, ping=self._ping, resumable=resumable)
+        return EventStream({**STREAM_HEADERS, **(headers or {})}, chunks)
 
 
-async def _left(coming: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:
-    """Let go of an answer that is read no further."""
-    coming.cancel()
-    await asyncio.gather(coming, return_exceptions=True)
-    await events.aclose()
+def _stream_of(session_id: str, event_id: str) -> str:
+    """Return the stream of ``session_id`` that ``event_id`` (N-K) is of."""
+    n = event_id.partition("-")[0]
+    if not (n.isascii() and n.isdigit()):
+        raise errors.InvalidRequest(f"The Last-Event-ID {event_id[:40]!r} is not of the form N-K.")
+    return f"{session_id}~{n}"
 
 
 def error_response(error: errors.WarpError) -> Response:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_core.application import JupyterApp
 from jupyter_server.extension.application import ExtensionApp
@@ -12,10 +14,18 @@ from jupyter_server.utils import url_path_join
 from traitlets import Unicode
 from traitlets.config import Application
 
+from warp_magics.gateway import SERVER_ID, Announcement, announce, withdraw
+
+from .scoped import Scoped
+
 if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
     from warp_magics.gateway import LocalGateway, WarpConfig
 
     from .endpoints import Endpoints
+
+_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not called
 
 
 class WarpExtension(ExtensionApp):
@@ -34,6 +44,10 @@ class WarpExtension(ExtensionApp):
         self._gateway: LocalGateway | None = None
         self._endpoints: Endpoints | None = None
         self._opening = asyncio.Lock()
+        self._server_id = secrets.token_hex(8)
+        self._token = secrets.token_urlsafe(32)
+        self._scoped = Scoped(self._token, self.kernel_owner)
+        self._announced: Path | None = None
 
     @classmethod
     def section_names(cls) -> list[str]:
@@ -46,8 +60,9 @@ class WarpExtension(ExtensionApp):
             Application.load_config_file(self, name, path=self.config_file_paths)
 
     def initialize_settings(self) -> None:
-        """Give the handlers their way to the gateway."""
-        self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner)
+        """Give the handlers their way to the gateway, and kernels to be started the id they know this server by."""
+        self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner, warp_scoped=self._scoped)
+        os.environ[SERVER_ID] = self._server_id
 
     def initialize_handlers(self) -> None:
         """Put the paths below ``{base_url}warp/``."""
@@ -58,6 +73,23 @@ class WarpExtension(ExtensionApp):
     def fixed_owner(self) -> str | None:
         """Return the owner that the configuration sets over whoever asks."""
         return self._config.storage.owner if self._config else None
+
+    def kernel_owner(self) -> str:
+        """Return whose sessions a kernel of this server means: those it would mean by a gateway of its own."""
+        return self.fixed_owner() or os.environ.get("JUPYTERHUB_USER") or "local"
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Tell the kernels where the gateway is, now that the server listens there."""
+        from warp_magics import __version__
+
+        url = kernel_url(serverapp)
+        if url is None:
+            return
+        said = Announcement(url, self._token, os.getpid(), self._server_id, __version__)
+        try:
+            self._announced = announce(Path(serverapp.runtime_dir), said)
+        except OSError as error:
+            self.log.warning("warp: kernels are not told of this server's gateway: %s", error)
 
     async def endpoints(self) -> Endpoints:
         """Return the endpoints, opening the gateway first; raises ConfigError."""
@@ -89,6 +121,23 @@ class WarpExtension(ExtensionApp):
         return load_config(path=named, folders=[Path(folder) for folder in jupyter_config_path()])
 
     async def stop_extension(self) -> None:
-        """Stop live answers, keep their parts, close connections."""
+        """Take back what kernels were told; stop live answers, keep their parts, close connections."""
+        self._scoped.revoke()
+        if os.environ.get(SERVER_ID) == self._server_id:
+            del os.environ[SERVER_ID]
+        if self._announced is not None:
+            withdraw(self._announced)
+            self._announced = None
         if self._gateway is not None:
             await self._gateway.aclose()
+
+
+def kernel_url(serverapp: ServerApp) -> str | None:
+    """Return the gateway's base URL as this machine reaches it; None where the server listens on a Unix socket."""
+    if serverapp.sock or not serverapp.port:
+        return None
+    scheme = "https" if serverapp.certfile else "http"
+    host = _LOOPBACK.get(serverapp.ip, serverapp.ip)
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{scheme}://{host}:{serverapp.port}{url_path_join(serverapp.base_url, 'warp')}"

@@ -14,22 +14,35 @@ from tornado.iostream import StreamClosedError
 
 from warp_magics.gateway import errors, wire
 
+from . import routes
 from .endpoints import EventStream, Request, Response, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from .endpoints import Endpoints
+    from jupyter_server.auth import IdentityProvider
+
+    from .routes import Route
 
 RESOURCE: Final = "warp"
-_SESSION: Final = r"(?P<session_id>[^/]+)"
 
 
 class WarpHandler(APIHandler):
-    """Runs an endpoint and writes what it returns. ``warp_endpoints`` in the settings makes them when first used."""
+    """Runs a route and writes what it returns.
+
+    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_owner`` tells the owner that the
+    configuration sets over whoever asks, and ``warp_scoped``, where there is one, knows the kernels' token.
+    """
 
     auth_resource = RESOURCE
     _work: asyncio.Future[Any] | None = None
+
+    @property
+    def identity_provider(self) -> IdentityProvider:
+        """Jupyter's own, which here knows the kernels' token too."""
+        scoped = self.settings.get("warp_scoped")
+        provider = super().identity_provider
+        return scoped.wrap(provider) if scoped else provider
 
     def owner(self) -> str | None:
         """Return whose sessions are meant; None for a stranger.
@@ -39,15 +52,17 @@ class WarpHandler(APIHandler):
         user = self.current_user
         if user is None:
             return None
-        fixed: str | None = self.settings["warp_owner"]()
-        if fixed:
-            return fixed
-        own = type(self.identity_provider).__module__.startswith("jupyter_server.")
+        if fixed := self.settings["warp_owner"]():
+            return str(fixed)
+        scoped = self.settings.get("warp_scoped")
+        if scoped and scoped.is_user(user):
+            return str(scoped.owner())
+        own = type(super().identity_provider).__module__.startswith("jupyter_server.")
         return "local" if own else str(user.username)
 
-    async def run(self, call: Callable[[Endpoints, Request], Awaitable[Response | EventStream]]) -> None:
-        """Answer with what ``call`` returns or raises."""
-        self._work = work = asyncio.ensure_future(self._answered(call))
+    async def run(self, route: Route, groups: Mapping[str, str]) -> None:
+        """Answer with what the route returns or raises."""
+        self._work = work = asyncio.ensure_future(self._answered(route, groups))
         try:
             answer = await work
         except asyncio.CancelledError:  # the reader has left: nobody is there to be answered
@@ -59,42 +74,50 @@ class WarpHandler(APIHandler):
         else:
             self._write(answer)
 
-    async def _answered(
-        self, call: Callable[[Endpoints, Request], Awaitable[Response | EventStream]]
-    ) -> Response | EventStream:
+    async def _answered(self, route: Route, groups: Mapping[str, str]) -> Response | EventStream:
         try:
-            endpoints = await self.settings["warp_endpoints"]()
-            return await call(endpoints, self._asked())
+            endpoints = await self.settings["warp_endpoints"]() if route.gateway else None
+            return await route.call(endpoints, self._asked(), **groups)
         except errors.WarpError as error:
             answer = error_response(error)
             return answer if self.current_user else Response({"status": "error"}, answer.status)
 
     def _asked(self) -> Request:
         """Return the request; only once the configuration is read, for that may set the owner."""
-        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        return Request(self.owner(), self.request.body, query)
+        query = {name: tuple(self.get_query_arguments(name)) for name in self.request.query_arguments}
+        headers = {name.lower(): value for name, value in self.request.headers.items()}
+        return Request(self.owner(), self.request.body, query, headers)
 
     def _write(self, answer: Response) -> None:
         self.set_status(answer.status)
-        for name, value in answer.headers.items():
-            self.set_header(name, value)
-        self.finish(wire.json_bytes(answer.body))
+        self._set_headers(answer.headers)
+        if answer.body is None:
+            web.RequestHandler.finish(self)
+        elif isinstance(answer.body, bytes):
+            self.finish(answer.body, set_content_type=answer.headers["content-type"])
+        else:
+            self.finish(wire.json_bytes(answer.body))
 
     async def _write_stream(self, answer: EventStream) -> None:
-        for name, value in answer.headers.items():
-            self.set_header(name, value)
+        self._set_headers(answer.headers)
         self._work = passing = asyncio.ensure_future(self._pass_on(answer))
-        with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
-            await passing
+        try:
+            with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
+                await passing
+        finally:
+            await answer.chunks.aclose()  # one that left before the first chunk has never been passed any
 
     async def _pass_on(self, answer: EventStream) -> None:
-        async with contextlib.aclosing(answer.chunks) as chunks:
+        await self.flush()
+        async for chunk in answer.chunks:
+            self.write(chunk)
             await self.flush()
-            async for chunk in chunks:
-                self.write(chunk)
-                await self.flush()
         # APIHandler.finish would set the type to JSON; the headers are out, so there is nothing left to set.
         web.RequestHandler.finish(self)
+
+    def _set_headers(self, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
+            self.set_header(name, value)
 
     def on_connection_close(self) -> None:
         """Stop working for a reader who has left."""
@@ -108,9 +131,11 @@ class WarpHandler(APIHandler):
         if status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
             message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", ", ".join(_verbs(type(self))))
+            self.set_header("Allow", ", ".join(self.verbs))
         self.set_header("Content-Type", "application/json")
         web.RequestHandler.finish(self, wire.json_bytes({"code": _code(status_code), "message": message}))
+
+    verbs: tuple[str, ...] = ()
 
 
 def _told(status: int, error: object) -> str:
@@ -122,72 +147,8 @@ def _told(status: int, error: object) -> str:
     return error.reason or (said % error.args if error.args else said) or phrase
 
 
-def _verbs(handler: type) -> list[str]:
-    """Return the verbs that ``handler`` or one of ours above it answers."""
-    ours = [kind for kind in handler.__mro__ if kind.__module__ == __name__]
-    return [verb.upper() for verb in ("get", "post") if any(verb in vars(kind) for kind in ours)]
-
-
 def _code(status: int) -> str:
     return http.HTTPStatus(status).name
-
-
-class PromptHandler(WarpHandler):
-    """``api/v1/prompt``."""
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)  # type: ignore[untyped-decorator]
-    async def post(self) -> None:
-        """Ask and answer whole."""
-        await self.run(lambda endpoints, request: endpoints.prompt(request))
-
-
-class StreamHandler(WarpHandler):
-    """``api/v1/stream``."""
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)  # type: ignore[untyped-decorator]
-    async def post(self) -> None:
-        """Ask and answer as it comes."""
-        await self.run(lambda endpoints, request: endpoints.stream(request))
-
-
-class HistoryHandler(WarpHandler):
-    """``api/v1/sessions/{id}/history``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)  # type: ignore[untyped-decorator]
-    async def get(self, session_id: str) -> None:
-        """List a session's turns."""
-        await self.run(lambda endpoints, request: endpoints.history(request, session_id))
-
-
-class ModelsHandler(WarpHandler):
-    """``api/v1/models``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)  # type: ignore[untyped-decorator]
-    async def get(self) -> None:
-        """List the configured models."""
-        await self.run(lambda endpoints, request: endpoints.models(request))
-
-
-class LiveHandler(WarpHandler):
-    """``api/v1/health/live``: open, and answered without the gateway."""
-
-    @allow_unauthenticated
-    async def get(self) -> None:
-        """Tell that the process answers."""
-        self._write(Response({"status": "ok"}))
-
-
-class ReadyHandler(WarpHandler):
-    """``api/v1/health/ready``: open; a stranger is told the status alone."""
-
-    @allow_unauthenticated
-    async def get(self) -> None:
-        """Tell how the gateway is."""
-        await self.run(lambda endpoints, request: endpoints.ready(request))
 
 
 class UnknownHandler(WarpHandler):
@@ -195,16 +156,28 @@ class UnknownHandler(WarpHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse before anything else is looked at."""
-        path = self.request.path
-        self._write(error_response(errors.NotFound(f"There is nothing at {path}.")))
+        self._write(routes.unmatched(self.request.path))
 
 
-ROUTES: Final = (
-    (r"api/v1/prompt", PromptHandler),
-    (r"api/v1/stream", StreamHandler),
-    (rf"api/v1/sessions/{_SESSION}/history", HistoryHandler),
-    (r"api/v1/models", ModelsHandler),
-    (r"api/v1/health/live", LiveHandler),
-    (r"api/v1/health/ready", ReadyHandler),
-    (r".*", UnknownHandler),
-)
+def _method(route: Route) -> Callable[..., Awaitable[None] | None]:
+    async def answer(self: WarpHandler, **groups: str) -> None:
+        await self.run(route, groups)
+
+    if route.open:
+        return allow_unauthenticated(answer)
+    return web.authenticated(authorized(route.action, resource=RESOURCE)(answer))
+
+
+def _handlers() -> list[tuple[str, type[WarpHandler]]]:
+    """Return one handler for each path, with the verbs that the table gives it."""
+    methods: dict[str, dict[str, Any]] = {}
+    for route in routes.ROUTES:
+        methods.setdefault(route.pattern, {})[route.verb.lower()] = _method(route)
+    known = [
+        (pattern, type("RouteHandler", (WarpHandler,), {**verbs, "verbs": tuple(verb.upper() for verb in verbs)}))
+        for pattern, verbs in methods.items()
+    ]
+    return [*known, (r".*", UnknownHandler)]
+
+
+ROUTES: Final = _handlers()

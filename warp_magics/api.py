@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from .connect import connection
+from .connect import connection, link
 from .reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from .connect import Connection
     from .gateway import ChatRequest, Event
 
 _OPTIONS = ("session", "model", "context", "temperature", "max_tokens", "top_p", "seed", "stop", "timeout")
@@ -22,25 +24,43 @@ class Warp:
 
     All verbs take ``session``, ``model`` (one spec or a chain of them), ``context``, ``temperature``,
     ``max_tokens``, ``top_p``, ``seed``, ``stop`` and ``timeout`` (seconds), and raise WarpError.
+    With ``url`` (or several: instances of one) it is the gateway there, for this object alone; without ``token`` the
+    environment's is used, else it is asked for. A URL that cannot be one raises ConfigError.
     """
 
-    def __init__(self, *, session: str | None = None, model: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        session: str | None = None,
+        model: str | Sequence[str] | None = None,
+        url: str | Sequence[str] | None = None,
+        token: str | None = None,
+    ) -> None:
+        if token is not None and url is None:
+            raise TypeError("Warp(token=…) needs the url= it is for")
         self._session = session
         self._model = model
+        self._link = None if url is None else link(url, token)
 
     def ask(self, prompt: str, **options: Any) -> Reply:
         """Return the whole answer; Ctrl-C stops it and keeps what came."""
-        at = connection()
+        at = self._connection()
         request = self._request(prompt, at.owner, options)
         return Reply.of(at.portal.call(lambda: at.gateway.ask(request)))
 
     def stream(self, prompt: str, **options: Any) -> Generator[str, None, None]:
         """Yield the answer's text as it comes. Closing the generator stops the answer and keeps what came."""
-        at = connection()
+        at = self._connection()
         request = self._request(prompt, at.owner, options)
         with contextlib.closing(at.portal.stream(lambda: at.gateway.stream(request))) as events:
             for event in events:
                 yield from _text(event)
+
+    def _connection(self) -> Connection:
+        at = self._link.connection() if self._link else connection()
+        for warning in at.warnings:
+            warnings.warn(warning, stacklevel=3)
+        return at
 
     def _request(self, prompt: str, owner: str, options: dict[str, Any]) -> ChatRequest:
         from .gateway import ChatRequest, Parameters, Source, errors

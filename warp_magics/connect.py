@@ -1,30 +1,44 @@
-"""Which gateway this process uses, and why. One for each process, opened when first used, closed at its exit."""
+"""Which gateway this process uses, and why: one elsewhere, this kernel's server's, or one in this process.
+
+Decided and opened when first used, closed at the process's exit; until ``disconnect`` it is not decided again.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
+import random
 import threading
+import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from . import ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from .gateway import Gateway
+    from .gateway import Gateway, GatewayStatus
     from .portal import Portal, Waiter
+
+SERVER_SECONDS: Final = 3.0
+"""How long this kernel's server may take to say that it has a configured model; then it is passed over."""
+GATEWAY_SECONDS: Final = 10.0
+"""How long a gateway that was named may take to answer at all."""
 
 
 @dataclass(slots=True)
 class Connection:
-    """A gateway and the portal it lives behind. ``why`` is a sentence for ``%warp``."""
+    """A gateway and the portal it lives behind. ``why`` is a sentence for ``%warp``; ``urls`` are empty in-process."""
 
     gateway: Gateway
     portal: Portal
     owner: str
     why: str
     warnings: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
     _done: bool = field(default=False, repr=False)
 
     def close(self) -> None:
@@ -34,16 +48,108 @@ class Connection:
             self.portal.close(self.gateway.aclose)
 
 
-_lock = threading.Lock()
-_current: Connection | None = None
+class Link:
+    """One connection, opened when first used. ``choose`` names a gateway elsewhere or, with None, leaves it open.
+
+    What was chosen is kept for forked children: who was asked for a token is not asked again.
+    """
+
+    def __init__(self, choose: Callable[[], ways.Place | None]) -> None:
+        self._choose = choose
+        self._place: ways.Place | None = None
+        self._now: Connection | None = None
+        self._lock = threading.Lock()
+        _links.add(self)
+
+    def connection(self) -> Connection:
+        """Return the connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
+        with self._lock:
+            at = self._now
+            if at is None:
+                place = self._place or self._choose()
+                at = _elsewhere(place, GATEWAY_SECONDS)[0] if place else _near()
+                self._hold(at, place)
+            return at
+
+    def move(self, place: ways.Place) -> Connection:
+        """Use the gateway at ``place`` from now on; where that fails the connection there was stays."""
+        with self._lock:
+            at, _ = _elsewhere(place, GATEWAY_SECONDS)
+            try:
+                self._close()
+            finally:
+                self._hold(at, place)
+            return at
+
+    def disconnect(self) -> None:
+        """Close the connection; the next use chooses anew."""
+        with self._lock:
+            self._close()
+            self._place = None
+
+    def forget(self) -> None:
+        """Leave the connection to the parent: its loop's thread is not in a forked child, which opens its own."""
+        self._lock = threading.Lock()
+        if self._now is not None:
+            atexit.unregister(self._now.close)
+            _parents.append(self._now)
+            self._now = None
+
+    def _hold(self, at: Connection, place: ways.Place | None) -> None:
+        self._now, self._place = at, place
+        atexit.register(at.close)
+
+    def _close(self) -> None:
+        if self._now is not None:
+            atexit.unregister(self._now.close)
+            self._now.close()
+            self._now = None
+
+
+_links: weakref.WeakSet[Link] = weakref.WeakSet()
 _parents: list[Connection] = []  # kept in a forked child, where closing them would close what is the parent's
 _waiter: Callable[[], Waiter] | None = None
+_process = Link(lambda: ways.named(os.environ))
 
 
 def wait_with(waiter: Callable[[], Waiter]) -> None:
     """Have every call from now on wait by ``waiter``, whether a magic or ``Warp`` makes it."""
-    global _waiter  # noqa: PLW0603 - likewise one way of waiting
+    global _waiter  # noqa: PLW0603 - one way of waiting
     _waiter = waiter
+
+
+def connection() -> Connection:
+    """Return this process's connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
+    return _process.connection()
+
+
+def connect(urls: Sequence[str]) -> Connection:
+    """Use the gateway at ``urls``, instances of one, from now on, with the environment's token or one asked for.
+
+    Raises ConfigError, GatewayUnreachable, GatewayRefused; then the connection there was stays.
+    """
+    return _process.move(ways.place(urls, None, os.environ, "%warp connect"))
+
+
+def link(url: str | Sequence[str], token: str | None) -> Link:
+    """Return a link of its own to the gateway at ``url``; raises ConfigError for what is no URL of one."""
+    urls, who = [url] if isinstance(url, str) else list(url), "Warp(url=…)"
+    ways.checked(urls, who)
+    return Link(lambda: ways.place(urls, token, os.environ, who))
+
+
+def disconnect() -> None:
+    """Close this process's connection; the next use chooses anew, with the configuration as it is then."""
+    _process.disconnect()
+
+
+def _forget() -> None:
+    for one in list(_links):
+        one.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _new_waiter() -> Waiter:
@@ -52,54 +158,85 @@ def _new_waiter() -> Waiter:
     return _waiter() if _waiter else PlainWaiter()
 
 
-def connection() -> Connection:
-    """Return this process's connection, opening it first; raises ConfigError."""
-    global _current  # noqa: PLW0603 - one gateway a process is the point
-    from .portal import Portal
+def _elsewhere(place: ways.Place, seconds: float) -> tuple[Connection, GatewayStatus]:
+    """Open the gateway at ``place`` and ask how it is, ``seconds`` long at most; raises what a gateway raises."""
+    from .gateway import Chances, RemoteGateway
+    from .portal import PlainWaiter, Portal
 
-    with _lock:
-        if _current is None:
-            _current = _in_this_process(Portal(_new_waiter))
-            atexit.register(_current.close)
-        return _current
-
-
-def disconnect() -> None:
-    """Close this process's connection; the next use opens another, with the configuration as it is then."""
-    global _current  # noqa: PLW0603
-    with _lock:
-        if _current is not None:
-            atexit.unregister(_current.close)
-            _current.close()
-            _current = None
+    asked = False
+    # While a link is being opened nothing else may come in, as a kernel's loop that is kept running would let it.
+    portal = Portal(lambda: _new_waiter() if asked else PlainWaiter())
+    gateway = RemoteGateway(place.urls, place.token, chances=Chances(time.monotonic, random.random))
+    at = Connection(gateway, portal, _user(), place.why, place.warnings, place.urls)
+    try:
+        status = portal.call(lambda: _status(gateway, place.urls, seconds))
+    except BaseException:
+        at.close()
+        raise
+    asked = True
+    return at, status
 
 
-def _forget() -> None:
-    """Leave the connection to the parent: its loop's thread is not in a forked child, which opens its own."""
-    global _current, _lock  # noqa: PLW0603 - a child begins anew
-    _lock = threading.Lock()
-    if _current is not None:
-        atexit.unregister(_current.close)
-        _parents.append(_current)
-        _current = None
+async def _status(gateway: Gateway, urls: Sequence[str], seconds: float) -> GatewayStatus:
+    """Return how the gateway is; raises GatewayUnreachable and GatewayRefused, which name it."""
+    import asyncio
+
+    from .gateway import errors
+
+    where = f"The gateway at {' and '.join(urls)}"
+    try:
+        async with asyncio.timeout(seconds):
+            return await gateway.status()
+    except TimeoutError:
+        raise errors.GatewayUnreachable(f"{where} did not answer within {seconds:g} s.") from None
+    except errors.GatewayRefused:
+        raise errors.GatewayRefused(f"{where} refuses the token.") from None
+    except errors.WarpError as error:
+        raise errors.GatewayUnreachable(f"{where} cannot be used: {error.message}") from None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+def _near() -> Connection:
+    """Return a connection to the gateway of this kernel's server, else to one in this process."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    from .gateway import announcements, errors, parent_server
+
+    passed = ""
+    pid, server_id = parent_server(os.environ) or (0, "")
+    for one in announcements(Path(jupyter_runtime_dir()), pid) if pid else ():
+        if one.server_id != server_id:  # left by another process of that number
+            continue
+        try:
+            why = f"this kernel's Jupyter Server at {one.url}, which has a configured model"
+            at, status = _elsewhere(ways.Place(ways.checked([one.url], "The server"), one.token, why), SERVER_SECONDS)
+        except errors.WarpError as error:
+            passed = str(error)
+            continue
+        if status.configured:
+            return at
+        at.close()
+        passed = "No model is configured there."
+    return _in_this_process(passed)
 
 
-def _in_this_process(portal: Portal) -> Connection:
+def _in_this_process(passed: str) -> Connection:
     """Open a gateway of our own, from the same configuration a server would read."""
     from jupyter_core.paths import jupyter_config_path
 
     from . import __version__
     from .gateway import LocalGateway, load_config
+    from .portal import Portal
 
     config = load_config(folders=[Path(folder) for folder in jupyter_config_path()])
     why = f"in this process, configured by {config.source or 'the environment'}"
     if config.demo:
         config = config.with_demo()
         why = "in this process; no model is configured, so the demo provider answers"
+    if passed:
+        why += f". This kernel's Jupyter Server was passed over: {passed}"
     gateway = LocalGateway(config, version=__version__)
-    owner = config.storage.owner or os.environ.get("JUPYTERHUB_USER") or "local"
-    return Connection(gateway, portal, owner, why, config.warnings)
+    return Connection(gateway, Portal(_new_waiter), config.storage.owner or _user(), why, config.warnings)
+
+
+def _user() -> str:
+    return os.environ.get("JUPYTERHUB_USER") or "local"

@@ -44,10 +44,20 @@ COMMANDS: Final = {
     "sessions": ("[TEXT]", "the sessions, last used first; with TEXT those whose id or title holds it"),
     "history": ("[ID]", "a session's turns; without ID those of the current session"),
     "models": ("", "the configured models and their state"),
+    "connect": ("URL [URL…]", "use the gateway at URL, or at any of several URLs of one, from now on"),
     "help": ("", "this page"),
 }
 _HELP_WIDTH: Final = 80  # the terminal's own would make help differ from place to place
-_MOST: Final = {"": 0, "use": 1, "sessions": 1, "history": 1, "models": 0, "help": 0}
+_MOST: Final[dict[str, int | None]] = {
+    "": 0,
+    "use": 1,
+    "sessions": 1,
+    "history": 1,
+    "models": 0,
+    "connect": None,
+    "help": 0,
+}
+_NEEDS: Final = {"use": "the ID of a session", "connect": "the URL of a gateway, http://HOST:PORT/warp"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,12 +117,11 @@ def command(line: str) -> Command:
     name, *words = _words(line) or [""]
     if name not in COMMANDS:
         raise UsageError(_unknown(name, [known for known in COMMANDS if known], "sub-command"))
-    if len(words) > _MOST[name]:
-        raise UsageError(
-            f"%warp {name} {COMMANDS[name][0]}".strip() + f": {words[_MOST[name]]!r} is one word too many."
-        )
-    if name == "use" and not words:
-        raise UsageError("%warp use needs the ID of a session.")
+    most = _MOST[name]
+    if most is not None and len(words) > most:
+        raise UsageError(f"%warp {name} {COMMANDS[name][0]}".strip() + f": {words[most]!r} is one word too many.")
+    if name in _NEEDS and not words:
+        raise UsageError(f"%warp {name} needs {_NEEDS[name]}.")
     return Command(name, tuple(words))
 
 

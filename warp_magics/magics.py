@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from traitlets import Bool
 
 from . import grammar
-from .connect import connection, disconnect, wait_with
+from .connect import connect, connection, disconnect, wait_with
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -69,6 +69,8 @@ class WarpMagics(Magics):
             if command.name == "use":
                 self._use(command.words[0])
                 return None
+            if command.name == "connect":
+                connect(command.words)
             return self._shown(command)
 
     def _shown(self, command: grammar.Command) -> Table:
@@ -78,7 +80,7 @@ class WarpMagics(Magics):
         gateway, call = at.gateway, at.portal.call
         if command.name == "sessions":
             found = call(lambda: gateway.sessions(at.owner, search=word or ""))
-            return views.session_table(found, time.time())
+            return views.session_table(found.sessions, time.time())
         if command.name == "history":
             session = word or self._session
             if session is None:

@@ -25,6 +25,7 @@ def overview(status: GatewayStatus, why: str, session: str | None, models: Seque
     where = f"{storage['type']} ({', '.join(str(one) for one in what if one)})"
     lines = [
         f"Gateway: {why}",
+        f"Version: {status.version}, gateway {status.gateway_id}",
         f"Storage: {where}",
         f"Session: {session or 'none; %warp use ID chooses one'}",
     ]

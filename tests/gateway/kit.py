@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import inspect
 import json
+import os
+import signal
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warp_magics.gateway.base import Chances
@@ -15,11 +19,10 @@ from warp_magics.gateway.config import WarpConfig, load_config
 from warp_magics.gateway.local import LocalGateway
 from warp_magics.gateway.stores.memory import MemoryStore
 from warp_magics.gateway.stores.valkey import ValkeyStore
-from warp_magics.gateway.types import ChatRequest, Ended, Failed, Result, Started, Text, Turn
+from warp_magics.gateway.types import ChatRequest, Ended, Failed, Result, Source, Started, Text, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 
     from warp_magics.gateway.stores.base import Store
     from warp_magics.gateway.types import Event
@@ -44,7 +47,7 @@ class Clock:
         await asyncio.sleep(0)
 
     def chances(self) -> Chances:
-        return Chances(self, lambda: self.chance, self.sleep)
+        return Chances(self, lambda: self.chance, self.sleep, self)
 
 
 def toml(value: object) -> str:
@@ -71,10 +74,10 @@ async def opened(
 ) -> AsyncIterator[LocalGateway]:
     """A gateway that is closed; with a `clock` it and its memory live by that."""
     store = store or MemoryStore(clock or time.time)
-    given: dict[str, Any] = {"chances": clock.chances(), "wall": clock} if clock else {}
+    chances = clock.chances() if clock else Chances()
     if new_id:
-        given["new_id"] = new_id
-    gateway = LocalGateway(config, store=store, **given)
+        chances = replace(chances, new_id=new_id)
+    gateway = LocalGateway(config, store=store, chances=chances)
     try:
         yield gateway
     finally:
@@ -127,3 +130,151 @@ async def until(seen: Callable[[], object], within: float = 10) -> Any:
             if found := await found if inspect.isawaitable(found) else found:
                 return found
             await asyncio.sleep(0.005)
+
+
+# -- several gateways over one store ---------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def instances(config: WarpConfig, url: str, count: int = 2, **settings: Any) -> AsyncIterator[list[LocalGateway]]:
+    """Gateways in this process, each with connections of its own to the store at `url`."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(opened(config, valkey(url, **settings))) for _ in range(count)]
+
+
+async def read(events: AsyncGenerator[Event, None], count: int | None = None, within: float = 15) -> list[Event]:
+    """The next `count` events, or all there are to come; the generator is left as it is."""
+    found: list[Event] = []
+    async with asyncio.timeout(within):
+        while count is None or len(found) < count:
+            try:
+                found.append(await anext(events))
+            except StopAsyncIteration:
+                break
+    return found
+
+
+async def words(events: AsyncGenerator[Event, None], count: int) -> list[Event]:
+    """The events until `count` pieces of text have come."""
+    found: list[Event] = []
+    async with asyncio.timeout(15):
+        while sum(isinstance(event, Text) for event in found) < count:
+            found.append(await anext(events))
+    return found
+
+
+class Elsewhere:
+    """Gateways in processes of their own that ask one prompt after another; `told` is what they have said so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.told: list[dict[str, Any]] = []
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    async def more(self) -> bool:
+        assert self._process.stdout is not None
+        if line := await self._process.stdout.readline():
+            self.told.append(json.loads(line))
+        return bool(line)
+
+    async def until(self, seen: Callable[[], object], within: float = 30) -> None:
+        async with asyncio.timeout(within):
+            while not seen():
+                assert await self.more(), f"the other process ended: {self.told}"
+
+    async def words(self, count: int) -> None:
+        await self.until(lambda: len([one for one in self.told if one.get("kind") == "Text"]) >= count)
+
+    async def end(self, within: float = 120) -> list[dict[str, Any]]:
+        async with asyncio.timeout(within):
+            while await self.more():
+                pass
+            await self._process.wait()
+        return self.told
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def elsewhere(
+    config: WarpConfig, url: str, *prompts: str, copies: int = 0, **ask: Any
+) -> AsyncIterator[Elsewhere]:
+    """A process that asks `prompts` of a gateway over the store at `url`; with `copies`, so many, one gateway each.
+
+    They tell each event; of copies only how each prompt ended.
+    """
+    told = {"config": str(config.source), "url": url, "prompts": prompts, "copies": copies, "ask": ask}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, json.dumps(told)),
+        cwd=Path(__file__).parents[__name__.count(".")],
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    other = Elsewhere(process)
+    try:
+        await other.until(lambda: other.told)
+        other.told.clear()
+        yield other
+    finally:
+        await other.kill()
+
+
+def _say(**told: Any) -> None:
+    os.write(1, json.dumps(told).encode() + b"\n")  # whole, whoever else writes
+
+
+async def _asks(told: Mapping[str, Any], copy: int | None) -> None:
+    config = load_config(path=Path(told["config"]), env={})
+    async with opened(config, valkey(told["url"])) as gateway:
+        for prompt in told["prompts"]:
+            whole = prompt if copy is None else f"{prompt} of {copy}"
+            source = Source("cell", "far.ipynb", "c1")
+            request = ChatRequest(
+                whole, **{"session_id": "s1", "create_session": True, "source": source, **told["ask"]}
+            )
+            try:
+                async for event in gateway.stream(request):
+                    if copy is None or isinstance(event, Ended | Failed):
+                        _say(kind=type(event).__name__, id=event.id, prompt=whole, text=_text(event))
+            except Exception as error:  # noqa: BLE001 - told, whatever it is
+                _say(kind=type(error).__name__, prompt=whole, text=str(error))
+
+
+def _text(event: Event) -> str:
+    if isinstance(event, Ended | Failed):
+        return event.response.text if event.response else ""
+    return event.text if isinstance(event, Text) else ""
+
+
+def _main() -> None:
+    told = json.loads(sys.argv[1])
+    if not told["copies"]:
+        _say(kind="ready")
+        asyncio.run(_asks(told, None))
+        return
+    load_config(path=Path(told["config"]), env={})  # what it imports is imported once
+    pids = []
+    for copy in range(told["copies"]):
+        if not (pid := os.fork()):
+            asyncio.run(_asks(told, copy))
+            os._exit(0)
+        pids.append(pid)
+    _say(kind="ready")
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    _main()

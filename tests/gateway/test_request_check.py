@@ -56,7 +56,7 @@ async def test_half_a_character_is_refused_and_the_session_is_free(fake, config,
 async def test_half_a_character_in_a_told_history_is_refused(fake, config, history):
     async with opened(config("ok")) as gateway:
         await refused(gateway, Ask("hi", history=history), "lone surrogate")
-        assert await gateway.sessions("local") == []
+        assert (await gateway.sessions("local")).sessions == ()
     assert fake.requests == []
 
 
@@ -79,7 +79,7 @@ async def test_half_a_character_in_a_told_history_is_refused(fake, config, histo
 async def test_a_value_out_of_range_is_refused_by_its_name(fake, config, fields, words):
     async with opened(config("ok")) as gateway:
         await refused(gateway, ask(**fields), *words)
-        assert await gateway.sessions("local") == []
+        assert (await gateway.sessions("local")).sessions == ()
         assert (await gateway.ask(ask())).stream_id == "s1~1"
     assert len(fake.requests) == 1
 

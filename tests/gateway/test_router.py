@@ -273,7 +273,7 @@ async def test_a_model_nobody_has_is_named_with_the_nearest(fake, config, spec, 
     async with opened(config("ok", allow=["lab:ok"])) as gateway:
         with pytest.raises(UnknownModel) as caught:
             await gateway.ask(Ask("hi", models=(spec,), session_id="s1", create_session=True))
-        assert await gateway.sessions("local") == []
+        assert (await gateway.sessions("local")).sessions == ()
     assert fake.requests == []
     assert (nearest or "lab:ok") in caught.value.details["nearest"]
 

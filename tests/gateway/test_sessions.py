@@ -17,7 +17,9 @@ from warp_magics.gateway.errors import (
     SessionBusy,
     SessionNotFound,
     ShuttingDown,
+    StreamNotFound,
 )
+from warp_magics.gateway.stores.base import Draft, Lives
 from warp_magics.gateway.stores.memory import MemoryStore
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import Ended, Result, SessionKey, Source, Text
@@ -72,14 +74,16 @@ async def test_without_an_id_a_session_is_made_and_its_id_told(fake, config):
         assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f-]{18,}", one.session_id)
         assert one.session_id != other.session_id
         assert await shown(gateway, one.session_id) == [(1, "a", "complete")]
-        assert [found.key.id for found in await gateway.sessions("local", search="zeBRA")] == [other.session_id]
+        assert [found.key.id for found in (await gateway.sessions("local", search="zeBRA")).sessions] == [
+            other.session_id
+        ]
 
 
 @pytest.mark.asyncio
 async def test_store_false_keeps_nothing_and_history_stands_in_for_a_session(fake, config):
     async with opened(config("ok")) as gateway:
         answer = await gateway.ask(Ask("c", store=False, history=(("a", "b"),)))
-        assert await gateway.sessions("local") == []
+        assert (await gateway.sessions("local")).sessions == ()
     assert (answer.session_id, answer.stream_id, answer.session_status) == (None, None, None)
     assert said(fake.requests[0].messages) == [("user", "a"), ("assistant", "b"), ("user", "c")]
 
@@ -102,7 +106,7 @@ async def test_what_is_wrong_with_the_session_is_said_before_anybody_is_asked(fa
     async with opened(config("ok")) as gateway:
         with pytest.raises(error, match=words):
             await gateway.ask(request_)
-        assert await gateway.sessions("local") == []
+        assert (await gateway.sessions("local")).sessions == ()
     assert fake.requests == []
 
 
@@ -171,7 +175,7 @@ async def test_twenty_turns_at_once_through_two_gateways_stand_in_one_order(fake
 async def test_a_session_held_too_long_is_busy(fake, config, clock):
     store = MemoryStore(clock)
     async with opened(config("ok", limits={"session_wait": "2s"}), store, clock) as gateway:
-        await store.begin(S1, "somebody", create=True, lease=3600.0, ttl=7200.0)
+        await store.begin(S1, "somebody", Draft("t", "x"), Lives(3600.0, 7200.0, 60.0), create=True)
         with pytest.raises(SessionBusy, match="'s1' for longer than 2 s") as caught:
             await gateway.ask(ask("a"))
         assert caught.value.http_status == 409
@@ -183,9 +187,12 @@ async def test_a_session_held_too_long_is_busy(fake, config, clock):
 async def test_a_session_whose_holder_died_is_free_when_its_lease_ends(fake, config, clock):
     store = MemoryStore(clock)
     async with opened(config("ok"), store, clock) as gateway:
-        await store.begin(S1, "dead", create=True, lease=10.0, ttl=3600.0)
+        await store.begin(S1, "dead", Draft("t", "gone", Source("cell")), Lives(6.0, 3600.0, 60.0), create=True)
         assert (await gateway.ask(ask("a"))).stream_id == "s1~2"
-    assert sum(clock.slept) == pytest.approx(10, abs=0.1)
+        died, _ = await gateway.history("local", "s1")
+    assert (died.id, died.prompt, died.status, died.source) == ("t", "gone", "failed", Source("cell"))
+    assert died.error["code"] == "INTERRUPTED"
+    assert 6 <= clock.now - 1_000_000.0 <= 10
 
 
 # -- what a model is told --------------------------------------------------------------------------
@@ -217,8 +224,9 @@ async def test_a_stopped_answer_keeps_its_part_and_is_told_to_the_model(fake, co
     async with opened(config("silent-3", "ok")) as gateway:
         events = gateway.stream(ask("a"))
         await first_words(events, 3)
-        assert not await gateway.stop("eve", "s1~1")
-        assert not await gateway.stop("local", "s1~2")
+        for owner, stream in (("eve", "s1~1"), ("local", "s1~2"), ("local", "junk"), ("local", "s1~x")):
+            with pytest.raises(StreamNotFound):
+                await gateway.stop(owner, stream)
         assert await gateway.stop("local", "s1~1")
         last = [event async for event in events][-1]
         assert isinstance(last, Ended)

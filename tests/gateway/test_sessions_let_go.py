@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.store_proxy import StoreProxy
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.gateway.kit import opened, said, until, valkey
-from warp_magics.gateway.sessions import LEASE_SECONDS
+from warp_magics.gateway.turns import LEASE_SECONDS
 from warp_magics.gateway.types import ChatRequest as Ask
 
 BINARY = next(iter(server_binaries().values()), None)
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BINARY is None, reason="this machine has no server to start"),
 ]
-PROMPTLY = 5.0
+PROMPTLY = 3.0
 ON_ITS_WAY, ON_ITS_WAY_BACK = 0.1, 0.4
 DELAY = 0.25  # to the store, and as long again from it
 assert PROMPTLY < LEASE_SECONDS / 1.5

@@ -7,7 +7,7 @@ import redis
 
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.gateway.kit import opened, valkey
-from warp_magics.gateway.stores.valkey import OPEN_SECONDS
+from warp_magics.gateway.stores.valkey.link import OPEN_SECONDS
 from warp_magics.gateway.types import ChatRequest as Ask
 
 SERVERS = server_binaries()

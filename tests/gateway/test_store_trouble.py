@@ -13,11 +13,10 @@ from tests.fakes.provider import Reply
 from tests.fakes.store_proxy import StoreProxy
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.gateway.kit import ends, events_of, opened, route, said, text_of, until, valkey
-from warp_magics.gateway import sessions
 from warp_magics.gateway.errors import StoreUnavailable
 from warp_magics.gateway.local import open_store
-from warp_magics.gateway.sessions import STORE_SECONDS
-from warp_magics.gateway.stores.valkey import CALL_SECONDS
+from warp_magics.gateway.stores.valkey.link import CALL_SECONDS
+from warp_magics.gateway.turns import STORE_SECONDS
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import Ended, Text
 
@@ -115,10 +114,8 @@ async def test_away_from_the_start_and_back_by_itself(fake, config, proxy, how, 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("how", AWAY)
-async def test_away_between_two_turns(fake, config, proxy, how, monkeypatch):
-    """Where only the answer was lost, the store holds the session for that turn until its lease ends."""
-    if how == "is deaf":
-        monkeypatch.setattr(sessions, "LEASE_SECONDS", 1.0)
+async def test_away_between_two_turns(fake, config, proxy, how):
+    """Where only the answer was lost, the store holds the session for that turn until it is given back."""
     async with opened(config("ok"), valkey(proxy.url, prefix=f"between {how}")) as gateway:
         first = await gateway.ask(ask("a"))
         AWAY[how](proxy)

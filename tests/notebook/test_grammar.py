@@ -78,6 +78,8 @@ LINES = {
     "history": Command("history", ()),
     "history a": Command("history", ("a",)),
     " models ": Command("models", ()),
+    "connect http://a/warp": Command("connect", ("http://a/warp",)),
+    "connect http://a/warp http://b/warp": Command("connect", ("http://a/warp", "http://b/warp")),
     "help": Command("help", ()),
 }
 WRONG_LINES = {
@@ -87,6 +89,8 @@ WRONG_LINES = {
     "zzzzzzz": ("zzzzzzz", "there are", "history", "models"),
     "use": ("use", "ID"),
     "use a b": ("'b'", "%warp use ID"),
+    "connect": ("%warp connect needs", "http://HOST:PORT/warp"),
+    "conect http://a": ("did you mean connect?",),
     "models all": ("'all'", "%warp models"),
     "help me": ("'me'",),
     "'' a": ("a",),

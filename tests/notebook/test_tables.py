@@ -137,7 +137,7 @@ def test_the_models():
 
 def test_the_overview():
     told = repr(views.overview(STATUS, "in this process", "mine", STATES))
-    for word in ("in this process", "embedded", "valkey 9.1", "mine", "lab:ok"):
+    for word in ("in this process", "Version: 1, gateway g", "embedded", "valkey 9.1", "mine", "lab:ok"):
         assert word in told
     none = GatewayStatus("g", "1", configured=False, ok=False, storage={"type": "memory", "server": None})
     told = repr(views.overview(none, "here", None, ()))

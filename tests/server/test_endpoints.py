@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jupyter_server_ext.endpoints import Endpoints, EventStream, Request, error_response
+from jupyter_server_ext.routes import ROUTES, allowed, match, unmatched
 from tests.fakes.provider import Reply, refused_url
 from tests.server.conftest import event_of
 from warp_magics.gateway import LocalGateway, errors, load_config, wire
@@ -51,8 +52,10 @@ async def test_a_silence_between_words_is_filled_too(opened, fake):
     go_on = threading.Event()
     fake.script("ok", Reply(chunks=["One", go_on, " two"]))
     stream = await opened("ok").stream(ask())
-    seen = [await anext(stream.chunks) for _ in range(4)]
-    assert seen[2:] == [b": ping\n\n"] * 2
+    async for chunk in stream.chunks:
+        if b'"One"' in chunk:
+            break
+    assert [await anext(stream.chunks) for _ in range(2)] == [b": ping\n\n"] * 2
     go_on.set()
     last = [event async for event in events_of(stream)]
     assert last[-1].data["response"]["text"] == "One two"
@@ -83,6 +86,7 @@ async def test_an_early_fault_is_raised_for_its_status(opened):
 async def test_whoever_leaves_while_pinged_ends_what_is_not_kept(opened, fake):
     stream = await opened("hang").stream(ask(store=False))
     assert await anext(stream.chunks) == b": ping\n\n"
+    await asyncio.to_thread(fake.wait_until, lambda: fake.requests)
     await stream.chunks.aclose()
     await asyncio.to_thread(fake.wait_until, lambda: fake.disconnects)
 
@@ -147,3 +151,119 @@ async def events_of(stream: EventStream):
         block = chunk.decode()[:-2]
         if not block.startswith(": "):
             yield event_of(block)
+
+
+# -- streams ---------------------------------------------------------------------------------------
+
+
+async def test_a_silence_tells_the_session_that_was_asked_for(opened, fake):
+    go_on = threading.Event()
+    fake.script("ok", Reply(before=[go_on]))
+    stream = await opened("ok").stream(ask(sessionId="s", createSession=True))
+    assert stream.headers["x-session-id"] == "s"
+    go_on.set()
+    assert [event.name async for event in events_of(stream)][-1] == "end"
+
+
+async def test_a_follower_of_a_silent_answer_gets_headers_and_pings(opened, fake):
+    endpoints = opened("hang")
+    asking = await endpoints.stream(ask(sessionId="s", createSession=True))
+    stream = await endpoints.follow(Request("ada"), "s~1")
+    assert (stream.headers["x-session-id"], stream.headers["x-stream-id"]) == ("s", "s~1")
+    assert [await anext(stream.chunks) for _ in range(2)] == [b": ping\n\n"] * 2
+    await endpoints.stop(Request("ada"), "s~1")
+    names = [event.name async for event in events_of(stream)]
+    assert names == [event.name async for event in events_of(asking)] == ["end"]
+
+
+async def test_a_watched_session_has_its_headers_at_once(opened):
+    endpoints = opened("ok", ping=30)
+    await endpoints.create(Request("ada", b'{"sessionId": "s"}'))
+    stream = await asyncio.wait_for(endpoints.watch(Request("ada"), "s"), 10)
+    assert await anext(stream.chunks) == b": ping\n\n"
+    await endpoints.delete(Request("ada"), "s")
+    assert [event.name async for event in events_of(stream)] == ["deleted"]
+
+
+class Losing:
+    """A gateway whose store is lost after some events; ``wait`` says when."""
+
+    def __init__(self, *events, wait=None):
+        self.events, self.wait = events, wait
+
+    async def follow(self, owner, stream_id, after=None):
+        for event in self.events:
+            yield event
+        if self.wait:
+            await self.wait.wait()
+        raise errors.StoreUnavailable("The store is away.")
+
+    async def stream(self, request):
+        async for event in self.follow(request.owner, "s~1"):
+            yield event
+
+
+def losing(*events, wait=None):
+    gateway = Losing(*events, wait=wait)
+    return Endpoints(gateway, session_header="x-session-id", body_size=1000, ping_seconds=PING)
+
+
+START = Started("fake:ok", id="1-1", session_id="s", stream_id="s~1", turn_id="t")
+
+
+async def test_a_store_lost_before_the_first_event_is_a_status():
+    for call in (losing().follow(Request("ada"), "s~1"), losing().stream(ask())):
+        with pytest.raises(errors.StoreUnavailable):
+            await call
+
+
+async def test_a_store_lost_after_the_first_event_ends_the_connection_and_not_the_answer():
+    for call in (losing(START).follow(Request("ada"), "s~1"), losing(START).stream(ask())):
+        assert [event.name async for event in events_of(await call)] == ["start"]
+
+
+async def test_a_store_lost_in_silence_sends_a_follower_back_and_tells_an_asker():
+    wait = asyncio.Event()
+    following = await losing(wait=wait).follow(Request("ada"), "s~1")
+    asking = await losing(wait=wait).stream(ask())
+    wait.set()
+    assert [event async for event in events_of(following)] == []
+    (error,) = [event async for event in events_of(asking)]
+    assert (error.name, error.data["code"]) == ("error", "STORAGE_UNAVAILABLE")
+
+
+async def test_no_stream_id_can_be_a_header_of_its_own():
+    for stream_id in ("s~1\r\nX: y", "s~x", "s", "s~1\n", "é~1"):
+        stream = await losing(START).follow(Request("ada"), stream_id)
+        assert "x-stream-id" not in stream.headers
+        await stream.chunks.aclose()
+
+
+# -- routes ----------------------------------------------------------------------------------------
+
+
+def test_a_route_is_found_with_its_groups_decoded():
+    route, groups = match("GET", "api/v1/sessions/a%20b/history")
+    assert (route.call, route.action, route.open, groups) == (Endpoints.history, "read", False, {"session_id": "a b"})
+    assert match("GET", "api/v1/streams/s~1%2Fx")[1] == {"stream_id": "s~1/x"}
+    with pytest.raises(errors.InvalidRequest):
+        match("GET", "api/v1/sessions/%ff")
+
+
+@pytest.mark.parametrize("path", ["", "api/v1/sessions/", "api/v1/sessions/a/b", "api/v1/promptx", "x/api/v1/prompt"])
+def test_what_is_no_path_has_no_verb(path):
+    assert match("GET", path) is None
+    assert allowed(path) == ()
+    assert (unmatched(path).status, unmatched(path).body["code"]) == (404, "NOT_FOUND")
+
+
+def test_a_path_tells_its_verbs():
+    assert allowed("api/v1/sessions/s") == ("GET", "PATCH", "DELETE")
+    refused = unmatched("api/v1/sessions/s")
+    assert (refused.status, refused.headers) == (405, {"Allow": "GET, PATCH, DELETE"})
+
+
+def test_only_health_is_open_and_what_changes_something_is_writing():
+    assert {route.pattern for route in ROUTES if route.open} == {"api/v1/health/live", "api/v1/health/ready"}
+    assert {route.verb for route in ROUTES if route.action == "read"} == {"GET"}
+    assert "GET" not in {route.verb for route in ROUTES if route.action == "write"}

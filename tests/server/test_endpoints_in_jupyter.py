@@ -7,8 +7,10 @@ import re
 import pytest
 from traitlets.config import Config
 
+from jupyter_server_ext.routes import ROUTES
 from tests.fakes.provider import Reply, refused_url
 from tests.server.conftest import KEY
+from tests.server.test_auth_in_jupyter import ReadOnly
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -21,6 +23,7 @@ async def test_a_prompt_is_answered_whole(rest):
     session = body["sessionId"]
     assert UUID4.fullmatch(session)
     assert body.pop("turnId")
+    assert body.pop("firstToken") > 0
     (attempt,) = body.pop("route")
     assert attempt.pop("seconds") > 0
     assert attempt == {"model": "fake:ok", "outcome": "ok"}
@@ -126,7 +129,7 @@ async def test_health_tells_strangers_its_status_alone(rest):
         said = await rest("health/ready", headers=headers)
         assert (said.status, said.json) == (200, {"status": "ok"})
     known = (await rest("health/ready")).json
-    assert known.keys() == {"status", "reasons", "gatewayId", "version", "storage"}
+    assert known.keys() == {"status", "reasons", "gatewayId", "version", "storage", "configured"}
     assert (known["status"], known["reasons"]) == ("ok", [])
     assert known["storage"]["type"] == "memory"
 
@@ -211,7 +214,7 @@ async def test_a_duration_may_have_a_unit(rest, fake):
 
 
 REFUSED = [
-    (b"", 400, "INVALID_REQUEST", "not JSON"),
+    (b"", 400, "INVALID_REQUEST", "prompt"),
     (b"{'prompt': 1}", 400, "INVALID_REQUEST", "not JSON"),
     (b'{"prompt": "\xff"}', 400, "INVALID_REQUEST", "not JSON"),
     (b'{"prompt": "\\ud800"}', 400, "INVALID_REQUEST", "not JSON"),
@@ -325,9 +328,11 @@ async def test_unknown_paths_are_404_in_json(rest):
 
 async def test_a_verb_that_is_not_there_is_405_with_those_that_are(rest):
     verbs = {"prompt": "POST", "stream": "POST", "models": "GET", "sessions/s/history": "GET"}
-    for path, allowed in {**verbs, "health/live": "GET", "health/ready": "GET"}.items():
-        for method in {"GET", "POST", "PUT", "DELETE"} - {allowed}:
-            said = await rest(path, b"{}" if method in ("POST", "PUT") else None, method=method)
+    verbs |= {"health/live": "GET", "health/ready": "GET", "streams/s~1": "GET", "streams/s~1/stop": "POST"}
+    verbs |= {"sessions": "GET, POST", "sessions/s": "GET, PATCH, DELETE", "sessions/s/fork": "POST", "events": "GET"}
+    for path, allowed in verbs.items():
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(allowed.split(", ")):
+            said = await rest(path, b"{}" if method[0] == "P" else None, method=method)
             assert (said.status, said.json["code"]) == (405, "METHOD_NOT_ALLOWED"), (method, path)
             assert said.headers["Allow"] == allowed
 
@@ -348,3 +353,29 @@ class TestTheTrait:
     async def test_wins_and_is_read_as_nothing_else(self, rest, tmp_path):
         assert (await rest("prompt", {"prompt": "Hello"})).json["model"] == "fake:ok@named"
         assert not (tmp_path / "was-run").exists()
+
+
+def every_path():
+    """Each route with a session and a stream that are not there: verb, path, action; health is for everybody."""
+    for route in ROUTES:
+        if not route.open:
+            yield route.verb, re.sub(r"\(\?P<(\w+)>[^)]*\)", r"no-\1~1", route.pattern), route.action
+
+
+async def test_every_path_needs_a_user(rest):
+    for verb, path, _ in every_path():
+        said = await rest(path, b"{}" if verb[0] == "P" else None, method=verb, headers={}, below="warp/")
+        assert (said.status, said.json["code"]) == (403, "FORBIDDEN"), (verb, path)
+
+
+class TestAReader:
+    @pytest.fixture
+    def jp_server_config(self, configure):
+        configure("ok")
+        extensions = {"jpserver_extensions": {"jupyter_server_ext": True}}
+        return Config({"ServerApp": {**extensions, "authorizer_class": ReadOnly}})
+
+    async def test_may_read_and_nothing_else(self, rest):
+        for verb, path, action in every_path():
+            said = await rest(path, b"{}" if verb[0] == "P" else None, method=verb, below="warp/")
+            assert (said.status == 403) == (action == "write"), (verb, path)

@@ -13,8 +13,9 @@ from tests.fakes.valkey_server import running_server
 from tests.gateway.kit import turn, valkey
 from tests.stores.backends import KEY, SERVERS, A
 from warp_magics.gateway.errors import StoreUnavailable
-from warp_magics.gateway.stores.valkey import SEEN_SECONDS, client_of
-from warp_magics.gateway.types import Cooldown, SessionKey, Window
+from warp_magics.gateway.stores.base import SEEN_SECONDS, TICKET_SECONDS, Draft, Hold, Lives, Waiting
+from warp_magics.gateway.stores.valkey import client_of
+from warp_magics.gateway.types import Cooldown, SessionKey, Text, Window
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,6 +41,15 @@ async def main(url):
 
 asyncio.run(main(sys.argv[1]))
 """
+
+
+async def begin(store, holder="h", key=KEY, *, ttl=60.0):
+    return await store.begin(key, holder, Draft(f"turn-of-{holder}", "hi"), Lives(30.0, ttl, 3600.0), create=True)
+
+
+async def append(store, n, holder="h", key=KEY, *, ttl=60.0):
+    one = turn(n, id=f"turn-of-{holder}")
+    await store.append(Hold(key, n, holder), one, [Text("a", f"{n}-1")], Lives(30.0, ttl, 3600.0))
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +101,18 @@ async def test_all_keys_have_the_prefix_and_each_script_keeps_to_one_slot(client
     owners = ("local", "a/b", "{x}", "ü:}{")
     for owner in owners:
         key = SessionKey(owner, "s1")
-        await store.begin(key, "h", create=True, lease=30.0, ttl=60.0)
-        await store.append(key, turn(1), "h", ttl=60.0)
-        await store.begin(key, "h2", create=True, lease=30.0, ttl=60.0)
+        await begin(store, "h", key)
+        await append(store, 1, "h", key)
+        await begin(store, "h2", key)
+        assert await begin(store, "h3", key) == Waiting(1)
     await store.take(A, {"model": Window(5, 60.0), "provider": Window(5, 60.0)}, "h")
     await store.cool(A, Cooldown(60.0, "503"))
     keys = await client.keys()
     assert all(key.startswith(b"warp:1:") for key in keys)
-    sessions = [key for key in keys if key.rsplit(b":", 1)[1] in (b"meta", b"lock", b"turns", b"seen")]
-    assert len(sessions) == 4 * len(owners)
-    tags = {key.rsplit(b":", 1)[0] for key in sessions}
+    names = ("meta", "lock", "turns", "seen", "queue", "events", "draft", "stream:1")
+    sessions = [key for key in keys if key.decode().endswith(names)]
+    assert len(sessions) == len(names) * len(owners)
+    tags = {key.partition(b"}:")[0] + b"}" if b"}:" in key else key for key in sessions}
     assert len(tags) == len(owners)
     for tag in tags:
         assert len({key_slot(key) for key in sessions if key.startswith(tag + b":")}) == 1
@@ -113,7 +125,7 @@ async def test_all_keys_have_the_prefix_and_each_script_keeps_to_one_slot(client
 async def test_a_prefix_of_its_own_keeps_two_stores_on_one_server_apart(server, client, store):
     other = valkey(server.url, prefix="lab")
     for one in (store, other):
-        assert (await one.begin(KEY, "h", create=True, lease=30.0, ttl=60.0)).n == 1
+        assert (await begin(one)).n == 1
     await other.aclose()
 
 
@@ -122,12 +134,17 @@ async def test_a_sessions_keys_expire_together_and_none_is_for_ever(client, stor
     async def left():
         return {key.rsplit(b":", 1)[1].decode(): await client.pttl(key) / 1000 for key in await client.keys("*s1*")}
 
-    await store.begin(KEY, "h", create=True, lease=30.0, ttl=100.5)
-    assert await left() == pytest.approx({"meta": 100.5, "lock": 30, "seen": 100.5 + SEEN_SECONDS}, abs=1)
-    await store.append(KEY, turn(1), "h", ttl=500.25)
-    assert await left() == pytest.approx({"meta": 500, "turns": 500, "seen": 500 + SEEN_SECONDS}, abs=1)
-    await store.begin(KEY, "h2", create=True, lease=30.0, ttl=900.0)
-    assert await left() == pytest.approx({"meta": 900, "turns": 900, "lock": 30, "seen": 900 + SEEN_SECONDS}, abs=1)
+    def all_of(seconds, *names, **others):
+        told = dict.fromkeys(("meta", "events", *names), seconds) | {"seen": seconds + SEEN_SECONDS} | others
+        return pytest.approx(told, abs=1)
+
+    await begin(store, ttl=100.5)
+    assert await left() == all_of(100.5, "draft", lock=30)
+    await append(store, 1, ttl=500.25)
+    assert await left() == all_of(500, "turns", **{"1": 3600})
+    await begin(store, "h2", ttl=900.0)
+    await begin(store, "h3", ttl=900.0)
+    assert await left() == all_of(900, "turns", "draft", lock=30, queue=TICKET_SECONDS, **{"1": 3600})
     await store.take(A, {"model": Window(5, 60.0)}, "h")
     await store.cool(A, Cooldown(60.0, "503"))
     assert all([await client.pttl(key) > 0 for key in await client.keys("warp:1:[rm]*")])
@@ -137,15 +154,15 @@ async def test_a_sessions_keys_expire_together_and_none_is_for_ever(client, stor
 async def test_scripts_that_the_server_forgot_are_sent_again(client, store):
     for n in (1, 2):
         await client.script_flush()
-        assert (await store.begin(KEY, f"h{n}", create=True, lease=30.0, ttl=60.0)).n == n
-        await store.append(KEY, turn(n), f"h{n}", ttl=60.0)
+        assert (await begin(store, f"h{n}")).n == n
+        await append(store, n, f"h{n}")
 
 
 @pytest.mark.asyncio
 async def test_a_session_anothers_program_spoilt_is_told_as_trouble_not_as_a_crash(client, store):
     await client.set("warp:1:{local/s1}:meta", "x")
     with pytest.raises(StoreUnavailable, match="refused"):
-        await store.begin(KEY, "h", create=True, lease=30.0, ttl=60.0)
+        await begin(store)
 
 
 @pytest.mark.asyncio
@@ -196,8 +213,8 @@ async def test_a_clock_that_was_set_does_not_close_the_store(server, client, sec
     """Whoever's it was, ours or the server's: how far they are apart is looked at again."""
     now = [100_000.0]
     store = valkey(server.url, clock=lambda: now[0])
-    assert (await store.begin(KEY, "h1", create=True, lease=30.0, ttl=60.0)).n == 1
-    await store.append(KEY, turn(1), "h1", ttl=60.0)
+    assert (await begin(store, "h1")).n == 1
+    await append(store, 1, "h1")
     now[0] += seconds
-    assert (await store.begin(KEY, "h2", create=True, lease=30.0, ttl=60.0)).n == 2
+    assert (await begin(store, "h2")).n == 2
     await store.aclose()

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from . import errors, wire
-    from .base import Gateway
+    from .announced import SERVER_ID, Announcement, announce, announcements, parent_server, withdraw
+    from .base import Chances, Gateway
     from .config import WarpConfig, load_config
+    from .exports import export
     from .local import LocalGateway
     from .providers import PROVIDERS, Provider
-    from .sessions import check_session_id
+    from .remote import RemoteGateway
     from .sse import comment, encode
     from .stores.embedded import EmbeddedServer, find_server
+    from .turns import check_session_id
     from .types import (
         Attempt,
+        Branch,
         ChatRequest,
         ChatResponse,
         Ended,
@@ -24,11 +28,13 @@ if TYPE_CHECKING:
         GatewayStatus,
         Model,
         ModelState,
+        Page,
         Parameters,
         Reasoning,
         Restarted,
         Result,
         Session,
+        SessionEvent,
         Source,
         Started,
         Text,
@@ -38,8 +44,12 @@ if TYPE_CHECKING:
     )
 
 _HOMES: Final = {
+    "announced": ("SERVER_ID", "Announcement", "announce", "announcements", "parent_server", "withdraw"),
     "types": (
         "Attempt",
+        "SessionEvent",
+        "Page",
+        "Branch",
         "ChatRequest",
         "ChatResponse",
         "Ended",
@@ -60,11 +70,13 @@ _HOMES: Final = {
         "Turn",
         "Usage",
     ),
-    "base": ("Gateway",),
+    "base": ("Chances", "Gateway"),
     "config": ("WarpConfig", "load_config"),
+    "exports": ("export",),
     "local": ("LocalGateway",),
     "providers": ("PROVIDERS", "Provider"),
-    "sessions": ("check_session_id",),
+    "remote": ("RemoteGateway",),
+    "turns": ("check_session_id",),
     "sse": ("comment", "encode"),
     "stores.embedded": ("EmbeddedServer", "find_server"),
 }
@@ -74,7 +86,11 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 
 __all__ = [
     "PROVIDERS",
+    "SERVER_ID",
+    "Announcement",
     "Attempt",
+    "Branch",
+    "Chances",
     "ChatRequest",
     "ChatResponse",
     "EmbeddedServer",
@@ -86,12 +102,15 @@ __all__ = [
     "LocalGateway",
     "Model",
     "ModelState",
+    "Page",
     "Parameters",
     "Provider",
     "Reasoning",
+    "RemoteGateway",
     "Restarted",
     "Result",
     "Session",
+    "SessionEvent",
     "Source",
     "Started",
     "Text",
@@ -99,13 +118,18 @@ __all__ = [
     "Turn",
     "Usage",
     "WarpConfig",
+    "announce",
+    "announcements",
     "check_session_id",
     "comment",
     "encode",
     "errors",
+    "export",
     "find_server",
     "load_config",
+    "parent_server",
     "wire",
+    "withdraw",
 ]
 
 

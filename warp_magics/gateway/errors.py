@@ -87,6 +87,34 @@ class SessionBusy(WarpError):
     http_status = 409
 
 
+class SessionExists(WarpError):
+    """A session was to be made under an id that is taken."""
+
+    code = "SESSION_EXISTS"
+    http_status = 409
+
+
+class TurnNotFound(WarpError):
+    """The session has no such turn, in no branch either."""
+
+    code = "TURN_NOT_FOUND"
+    http_status = 404
+
+
+class BranchNotFound(WarpError):
+    """The session has no such branch."""
+
+    code = "BRANCH_NOT_FOUND"
+    http_status = 404
+
+
+class StreamNotFound(WarpError):
+    """No such stream for this owner, or its log has expired."""
+
+    code = "STREAM_NOT_FOUND"
+    http_status = 404
+
+
 # -- what is wrong on this side --------------------------------------------------------------------
 
 
@@ -115,6 +143,27 @@ class FenceLost(WarpError):
 
     code = "SESSION_FENCE_LOST"
     http_status = 409
+
+
+class Interrupted(WarpError):
+    """Who was making an answer is gone; what had come of it is kept."""
+
+    code = "INTERRUPTED"
+    http_status = 502
+
+
+class GatewayUnreachable(WarpError):
+    """The gateway of this process is elsewhere and does not answer."""
+
+    code = "GATEWAY_UNREACHABLE"
+    http_status = 503
+
+
+class GatewayRefused(WarpError):
+    """The gateway elsewhere knows neither us nor our token."""
+
+    code = "GATEWAY_REFUSED"
+    http_status = 401
 
 
 class ShuttingDown(WarpError):
@@ -283,3 +332,19 @@ class NoModelsAvailable(ProviderError):
 
     code = "PROVIDER_NO_MODELS_AVAILABLE_ERROR"
     http_status = 503
+
+
+def told(code: str, message: str, *, retry_after: float | None, details: dict[str, object] | None) -> WarpError:
+    """Return the error that another process or a log tells of; one of no known ``code`` is a WarpError."""
+    kind = _by_code(WarpError).get(code)
+    if kind is None:
+        return WarpError(message, retry_after=retry_after, details={"code": code, **(details or {})})
+    return kind(message, retry_after=retry_after, details=details)
+
+
+def _by_code(kind: type[WarpError]) -> dict[str, type[WarpError]]:
+    """Return the classes by code; of a class and a kind of it that share one, the class."""
+    found: dict[str, type[WarpError]] = {}
+    for below in kind.__subclasses__():
+        found |= _by_code(below)
+    return found | {kind.code: kind}

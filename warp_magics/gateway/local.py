@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
-import time
-import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from .base import Chances, Gateway
+from .base import Chances, Gateway, whole
 from .client import ModelClient
-from .errors import InvalidRequest
+from .orphans import Orphans
 from .router import HOW_TO_CONFIGURE, Router
-from .sessions import Sessions, check_session_id
+from .sessions import Sessions
 from .stores.memory import MemoryStore
 from .streams import Streams
-from .types import Ended, Failed, GatewayStatus, SessionKey
+from .tails import Tails
+from .turns import Turns, lives
+from .types import GatewayStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Mapping
 
     from .config import StorageSettings, WarpConfig
     from .stores.base import Store
-    from .types import ChatRequest, ChatResponse, Event, ModelState, Session, Turn
+    from .types import ChatRequest, ChatResponse, Event, ModelState, Page, Session, SessionEvent, Turn
 
 log = logging.getLogger("warp_magics.gateway")
-
-_SEARCHED = 1000  # sessions looked through by a search
 
 
 class LocalGateway(Gateway):
     """Belongs to the event loop it is first used on. ``version`` is what ``status`` tells.
 
-    ``store``, ``chances``, ``wall`` and ``new_id`` are for tests; left out they are the configured store, the
-    clock, chance and UUID4.
+    ``store`` and ``chances`` are for tests; left out they are the configured store, and time and chance as they are.
     """
 
     def __init__(
@@ -46,48 +41,89 @@ class LocalGateway(Gateway):
         version: str = "",
         store: Store | None = None,
         chances: Chances | None = None,
-        wall: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        chances = chances or Chances(time.monotonic, random.random)
+        chances = chances or Chances()
         self.config = config
         self._version = version
-        self._id = new_id()
-        self._store = store or open_store(config.storage)
+        self._id = chances.new_id()
+        self._store = store = store or open_store(config.storage)
         self._client = ModelClient(config.providers)
-        self._router = Router(config, self._client, self._store, MemoryStore(wall), chances)
-        self._sessions = Sessions(config, self._store, chances, wall, new_id)
-        self._streams = Streams(config, self._router, self._sessions, chances.clock)
+        self._router = Router(config, self._client, store, MemoryStore(chances.wall), chances)
+        self._orphans = Orphans(store, chances, lives(config))
+        self._turns = Turns(config, store, self._orphans, chances, self._id)
+        self._tails = Tails(store, self._orphans)
+        self._streams = Streams(
+            config, self._router, turns=self._turns, tails=self._tails, store=store, clock=chances.clock
+        )
+        self._sessions = Sessions(config, store, self._orphans, chances, self._streams.stop)
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway."""
-        async with contextlib.aclosing(self._streams.stream(request)) as events:
-            async for event in events:
-                if isinstance(event, Ended):
-                    return event.response
-                if isinstance(event, Failed):
-                    raise with_part(event)
-        raise AssertionError("a stream ends with Ended or Failed")
+        return await whole(self.stream(request))
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway."""
         return self._streams.stream(request)
 
+    def follow(self, owner: str, stream_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
+        """See Gateway."""
+        return self._streams.follow(owner, stream_id, after)
+
     async def stop(self, owner: str, stream_id: str) -> bool:
         """See Gateway."""
         return await self._streams.stop(owner, stream_id)
 
-    async def history(self, owner: str, session_id: str) -> tuple[Turn, ...]:
+    def watch(self, owner: str, session_id: str, after: str | None = None) -> AsyncGenerator[SessionEvent, None]:
         """See Gateway."""
-        return await self._store.turns(SessionKey(owner, check_session_id(session_id)))
+        return self._sessions.watch(owner, session_id, after)
 
-    async def sessions(self, owner: str, *, search: str = "", limit: int = 50) -> list[Session]:
+    async def create(
+        self,
+        owner: str,
+        session_id: str | None = None,
+        *,
+        title: str = "",
+        ttl: float | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> Session:
         """See Gateway."""
-        if limit < 1:
-            raise InvalidRequest("limit is at least 1.")
-        found = await self._store.sessions(owner, _SEARCHED if search else limit)
-        wanted = search.casefold()
-        return [one for one in found if wanted in f"{one.key.id} {one.title}".casefold()][:limit]
+        return await self._sessions.create(owner, session_id, title=title, ttl=ttl, metadata=metadata)
+
+    async def session(self, owner: str, session_id: str) -> Session:
+        """See Gateway."""
+        return await self._sessions.session(owner, session_id)
+
+    async def sessions(self, owner: str, *, search: str = "", limit: int = 50, cursor: str | None = None) -> Page:
+        """See Gateway."""
+        return await self._sessions.sessions(owner, search=search, limit=limit, cursor=cursor)
+
+    async def update(
+        self,
+        owner: str,
+        session_id: str,
+        *,
+        title: str | None = None,
+        ttl: float | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> Session:
+        """See Gateway."""
+        return await self._sessions.update(owner, session_id, title=title, ttl=ttl, metadata=metadata)
+
+    async def delete(self, owner: str, session_id: str) -> None:
+        """See Gateway."""
+        await self._sessions.delete(owner, session_id)
+
+    async def history(self, owner: str, session_id: str, branch: int | None = None) -> tuple[Turn, ...]:
+        """See Gateway."""
+        return await self._sessions.history(owner, session_id, branch)
+
+    async def fork(self, owner: str, session_id: str, *, at: str | None = None, new_id: str | None = None) -> Session:
+        """See Gateway."""
+        return await self._sessions.fork(owner, session_id, at=at, new_id=new_id)
+
+    async def rewind(self, owner: str, session_id: str, to: str) -> Session:
+        """See Gateway."""
+        return await self._sessions.rewind(owner, session_id, to)
 
     async def models(self) -> tuple[ModelState, ...]:
         """See Gateway."""
@@ -113,7 +149,9 @@ class LocalGateway(Gateway):
     async def aclose(self) -> None:
         """See Gateway."""
         await self._streams.aclose()
-        await self._sessions.aclose()
+        await self._tails.aclose()
+        await self._turns.aclose()
+        await self._orphans.aclose()
         await self._client.aclose()
         await self._store.aclose()
 
@@ -130,7 +168,13 @@ def open_store(storage: StorageSettings) -> Store:
         async def locate() -> str:
             return url
 
-        return ValkeyStore(locate, prefix=storage.prefix)
+        return ValkeyStore(
+            locate,
+            prefix=storage.prefix,
+            cluster=storage.cluster,
+            sentinel=storage.sentinel,
+            replicas=storage.wait_replicas,
+        )
     return _embedded_store(storage)
 
 
@@ -160,12 +204,3 @@ def _embedded_store(storage: StorageSettings) -> Store:
             server.release()
 
     return ValkeyStore(locate, kind="embedded", prefix=storage.prefix, on_close=release)
-
-
-def with_part(failed: Failed) -> Exception:
-    """Return the error of a broken answer with the part that came, for callers that see no events."""
-    error = failed.error
-    details = getattr(error, "details", None)
-    if details is not None and failed.response is not None:
-        details["partial"] = failed.response.text
-    return error

@@ -1,226 +1,179 @@
-"""Sessions: a turn gets its conversation, holds it while it is answered, and is stored at its end."""
+"""Sessions: what can be done with them besides asking on."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from . import policy
-from .errors import FenceLost, InvalidSessionId, SessionBusy, StoreUnavailable, WarpError
-from .types import Result, SessionKey, Turn
+from .branches import forked, rewound
+from .errors import InvalidRequest, SessionBusy, SessionNotFound, StoreUnavailable, StreamNotFound
+from .turns import check_session_id, lives
+from .types import Page, SessionKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from .base import Chances
     from .config import WarpConfig
-    from .stores.base import Begun, Store
-    from .types import ChatRequest
+    from .orphans import Orphans
+    from .stores.base import Store
+    from .types import Session, SessionEvent, Turn
 
-log = logging.getLogger("warp_magics.sessions")
-
-LEASE_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.05
-STORE_SECONDS: Final = 1.0
-"""How long the end of an answer waits for its turn to be stored."""
-_RETRY_SECONDS: Final = 1.2  # longer than a store in trouble is left alone
-WITHOUT_HISTORY: Final = "storage unavailable, answered without history"
-STARTED_AGAIN: Final = "session expired, started again"
-NOT_STORED: Final = "the turn could not be stored"
-_SESSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A turn about to be asked. ``key`` is None where nothing is kept; ``now`` is the store's clock where there is one."""
-
-    turn_id: str
-    n: int
-    now: float
-    turns: tuple[Turn, ...]
-    key: SessionKey | None = None
-    session_id: str | None = None
-    status: Literal["restarted", "stateless"] | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def stream_id(self) -> str | None:
-        """``{sessionId}~{N}``; None where nothing is kept."""
-        return f"{self.key.id}~{self.n}" if self.key else None
-
-
-def check_session_id(session_id: str) -> str:
-    """Return ``session_id``; raises InvalidSessionId saying what is allowed."""
-    if not _SESSION_ID.fullmatch(session_id):
-        raise InvalidSessionId(
-            f"{session_id[:140]!r} is not a session id: 1 to 128 characters of A-Z a-z 0-9 . _ - are allowed."
-        )
-    return session_id
+_PAGE: Final = 100  # sessions read at once by a search
+_MOST: Final = 1000
+_POLL_SECONDS: Final = 0.1
+_FEED_SECONDS: Final = 2.0  # a read of a feed waits so long for news
+_OUTAGE_SECONDS: Final = 30.0  # a store that is away for so long ends its watchers' reading
 
 
 class Sessions:
-    """``wall`` gives Unix seconds for turns that no store dates; ``new_id`` a fresh unique id."""
+    """``stop`` ends an answer wherever it is made."""
 
     def __init__(
-        self, config: WarpConfig, store: Store, chances: Chances, wall: Callable[[], float], new_id: Callable[[], str]
+        self,
+        config: WarpConfig,
+        store: Store,
+        orphans: Orphans,
+        chances: Chances,
+        stop: Callable[[str, str], Awaitable[bool]],
     ) -> None:
-        self._limits = config.limits
+        self._lives = lives(config)
+        self._wait = config.limits.session_wait
         self._store = store
+        self._orphans = orphans
         self._chances = chances
-        self._wall = wall
-        self._new_id = new_id
-        self._late: set[asyncio.Task[None]] = set()
+        self._stop = stop
 
-    async def open(self, request: ChatRequest) -> Opened:
-        """Give a prompt its turn: the session's next number and the turns before it.
+    async def create(
+        self,
+        owner: str,
+        session_id: str | None,
+        *,
+        title: str,
+        ttl: float | None,
+        metadata: Mapping[str, object] | None,
+    ) -> Session:
+        """See Gateway."""
+        key = SessionKey(owner, self._chances.new_id()) if session_id is None else _key(owner, session_id)
+        return await self._store.create(key, self._lives, title=title, ttl=_positive(ttl), metadata=metadata)
 
-        Waits while another turn holds the session. Raises InvalidRequest, InvalidSessionId, SessionNotFound,
-        SessionBusy; a store that is down is no error: the turn is answered without history and says so.
-        """
-        turn_id = self._new_id()
-        policy.check(request)
-        if not request.store:
-            return Opened(turn_id, 1, self._wall(), _told(request.history))
-        if request.session_id is None:
-            request_key = SessionKey(request.owner, self._new_id())
-        else:
-            request_key = SessionKey(request.owner, check_session_id(request.session_id))
-        create = request.create_session or request.session_id is None
-        try:
-            begun = await self._begin(request_key, turn_id, create=create)
-        except StoreUnavailable as error:
-            log.warning("store_unavailable reason=%s", error.message)
-            return Opened(
-                turn_id,
-                1,
-                self._wall(),
-                _told(request.history),
-                session_id=request.session_id,
-                status="stateless",
-                warnings=(WITHOUT_HISTORY,),
-            )
-        again = begun.status == "restarted"
-        return Opened(
-            turn_id,
-            begun.n,
-            begun.now,
-            _told(request.history) or begun.turns,
-            request_key,
-            request_key.id,
-            "restarted" if again else None,
-            (STARTED_AGAIN,) if again else (),
+    async def session(self, owner: str, session_id: str) -> Session:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        found = await self._store.session(key)
+        if found.live_stream_id is None:
+            await self._orphans.look(key)
+        return found
+
+    async def sessions(self, owner: str, *, search: str, limit: int, cursor: str | None) -> Page:
+        """See Gateway."""
+        if not 1 <= limit <= _MOST:
+            raise InvalidRequest(f"limit is from 1 to {_MOST}.")
+        if not search:
+            return await self._store.sessions(owner, limit, cursor)
+        found: list[Session] = []
+        while len(found) < limit:
+            page = await self._store.sessions(owner, min(_PAGE, limit - len(found)), cursor)
+            found += [one for one in page.sessions if search.casefold() in f"{one.key.id} {one.title}".casefold()]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return Page(tuple(found), cursor)
+
+    async def update(
+        self,
+        owner: str,
+        session_id: str,
+        *,
+        title: str | None,
+        ttl: float | None,
+        metadata: Mapping[str, object] | None,
+    ) -> Session:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        return await self._store.update(key, self._lives, title=title, ttl=_positive(ttl), metadata=metadata)
+
+    async def delete(self, owner: str, session_id: str) -> None:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        live = (await self._store.session(key)).live_stream_id
+        if live is not None:
+            # Else it has ended by itself, or its producer will find its session gone.
+            with contextlib.suppress(StreamNotFound, SessionBusy):
+                await self._stop(owner, live)
+        await self._store.delete(key)
+
+    async def history(self, owner: str, session_id: str, branch: int | None) -> tuple[Turn, ...]:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        turns = await self._store.turns(key, branch)
+        await self._orphans.look(key)
+        return turns
+
+    async def fork(self, owner: str, session_id: str, *, at: str | None, new_id: str | None) -> Session:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        to = SessionKey(owner, self._chances.new_id()) if new_id is None else _key(owner, new_id)
+        tree, source = await self._store.tree(key), await self._store.session(key)
+        turns = forked(tree, at)
+        return await self._store.create(
+            to, self._lives, title=source.title, ttl=source.ttl, metadata=source.metadata, turns=turns
         )
 
-    async def _begin(self, key: SessionKey, holder: str, *, create: bool) -> Begun:
-        ttl, deadline = self._limits.history_expiration, self._chances.clock() + self._limits.session_wait
+    async def rewind(self, owner: str, session_id: str, to: str) -> Session:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        deadline = self._chances.clock() + self._wait
         while True:
-            begun = await self._ask(key, holder, create=create, ttl=ttl)
-            if begun is not None:
-                return begun
+            tree = await self._store.tree(key)
+            change = rewound(tree, to, self._chances.wall())
+            if change is None:  # it is the last one already, but for one that is being answered
+                done = await self._idle(key)
+            else:
+                done = await self._store.graft(key, tree.version, change, self._lives)
+            if done:
+                return await self._store.session(key)
             if self._chances.clock() >= deadline:
                 raise SessionBusy(
-                    f"Another turn has held the session {key.id!r} for longer than {self._limits.session_wait:g} s "
-                    "(limits.session_wait).",
-                    retry_after=LEASE_SECONDS,
+                    f"A turn of the session {session_id!r} has been answered for longer than {self._wait:g} s "
+                    "(limits.session_wait); stop it, or rewind later.",
+                    retry_after=self._wait,
                 )
+            await self._orphans.look(key)
             await self._chances.sleep(_POLL_SECONDS)
 
-    async def _ask(self, key: SessionKey, holder: str, *, create: bool, ttl: float) -> Begun | None:
-        """Ask the store for the session once; one that nobody waits for any more is given back."""
-        asking = asyncio.ensure_future(self._store.begin(key, holder, create=create, lease=LEASE_SECONDS, ttl=ttl))
-        try:
-            return await asyncio.shield(asking)
-        except (asyncio.CancelledError, StoreUnavailable):
-            self._in_background(self._let_go(key, holder, asking))
-            raise
+    async def _idle(self, key: SessionKey) -> bool:
+        live = (await self._store.session(key)).live_stream_id
+        return live is None and await self._store.orphan(key) is None
 
-    async def _let_go(self, key: SessionKey, holder: str, asking: asyncio.Future[Begun | None]) -> None:
-        """Give back what ``asking`` may have got: a begin whose reply was lost holds the session too."""
-        with contextlib.suppress(WarpError):
-            await asking
-        for _ in range(2):
-            try:
-                await self._store.renew(key, holder, 0.0)
-            except StoreUnavailable:
-                await self._chances.sleep(_RETRY_SECONDS)
-            else:
-                return
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._late.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    @contextlib.asynccontextmanager
-    async def held(self, opened: Opened) -> AsyncIterator[None]:
-        """Hold the session's lease while the turn is answered."""
-        if opened.key is None:
-            yield
-            return
-        renewing = asyncio.create_task(self._renew(opened.key, opened.turn_id))
-        try:
-            yield
-        finally:
-            renewing.cancel()
-
-    async def _renew(self, key: SessionKey, holder: str) -> None:
+    async def watch(self, owner: str, session_id: str, after: str | None) -> AsyncGenerator[SessionEvent, None]:
+        """See Gateway."""
+        key = _key(owner, session_id)
+        events, cursor = await self._store.feed(key, after)
+        away = 0.0
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            try:
-                if not await self._store.renew(key, holder, LEASE_SECONDS):
-                    log.warning("lease_lost session=%s", key.id)
+            for event in events:
+                yield event
+                if event.kind == "deleted":
                     return
-            except StoreUnavailable:
-                log.warning("lease_not_renewed session=%s", key.id)
-
-    async def close(self, opened: Opened, turn: Turn) -> str | None:
-        """Store ``turn``; returns a warning where it is not known to be stored within a second.
-
-        A slow store is still given the turn in the background: the same turn twice is stored once.
-        """
-        if opened.key is None:
-            return None
-        storing = self._in_background(self._append(opened.key, turn))
-        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
-        if not done:
-            return NOT_STORED
-        error = storing.exception()
-        if error is None:
-            return None
-        if isinstance(error, StoreUnavailable | FenceLost):
-            return f"{NOT_STORED}: {error.message}"
-        raise error
-
-    def _done(self, storing: asyncio.Task[None]) -> None:
-        self._late.discard(storing)
-        if not storing.cancelled():
-            storing.exception()  # asked for: who waited has it, and ``_append`` has logged it
-
-    async def _append(self, key: SessionKey, turn: Turn) -> None:
-        for last in (False, False, True):
             try:
-                await self._store.append(key, turn, turn.id, ttl=self._limits.history_expiration)
-            except StoreUnavailable:
-                if last:
-                    log.error("turn_not_stored session=%s turn=%s", key.id, turn.id)  # noqa: TRY400 - no trace to see
-                    raise
-                await self._chances.sleep(_RETRY_SECONDS)
-            else:
+                events, cursor = await self._store.feed(key, cursor, _FEED_SECONDS)
+                away = 0.0
+            except SessionNotFound:  # it has expired
                 return
+            except StoreUnavailable:
+                if away >= _OUTAGE_SECONDS:
+                    raise
+                events, away = (), away + 1.0
+                await asyncio.sleep(1.0)
 
-    async def aclose(self) -> None:
-        """Wait for turns still being stored."""
-        if self._late:
-            await asyncio.wait(self._late, timeout=STORE_SECONDS)
+
+def _key(owner: str, session_id: str) -> SessionKey:
+    return SessionKey(owner, check_session_id(session_id))
 
 
-def _told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
-    return tuple(
-        Turn("", n, prompt, reply, "complete", Result.COMPLETE, None, 0.0, 0.0)
-        for n, (prompt, reply) in enumerate(history, start=1)
-    )
+def _positive(ttl: float | None) -> float | None:
+    if ttl is not None and not ttl > 0:
+        raise InvalidRequest("ttl is more than 0 seconds.")
+    return ttl

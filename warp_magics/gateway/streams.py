@@ -6,65 +6,28 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from .errors import InvalidRequest, ShuttingDown, TotalTimeout, WarpError
-from .types import ChatResponse, Ended, Failed, Result, Started, Text, Turn
+from .errors import InvalidRequest, SessionBusy, ShuttingDown, StreamNotFound, TotalTimeout, WarpError
+from .live import NOT_LOGGED, Live
+from .orphans import rest_of
+from .turns import Before, is_session_id
+from .types import ChatResponse, Ended, Failed, Result, SessionKey, Started, Text, Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from .config import WarpConfig
     from .router import Router
-    from .sessions import Opened, Sessions
+    from .stores.base import Store
+    from .tails import Tails
+    from .turns import Opened, Turns
     from .types import ChatRequest, Event, Status
 
 log = logging.getLogger("warp_magics.streams")
 
-
-class Live:
-    """One answer being made: its events so far and the task that makes them. Ids are minted here, once."""
-
-    def __init__(self, owner: str) -> None:
-        self.owner = owner
-        self.stream_id: str | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.stoppable = True
-        """False once only the storing is left: what has come is never dropped for a stop that comes late."""
-        self._log: list[Event] = []
-        self._prefix = "1"
-        self._news = asyncio.Event()
-
-    def opened(self, opened: Opened) -> None:
-        """Take on the turn's number, from which events have their ids."""
-        self.stream_id, self._prefix = opened.stream_id, str(opened.n)
-
-    def put(self, event: Event) -> None:
-        """Add ``event`` to the log under the next id, for every follower."""
-        self._log.append(replace(event, id=f"{self._prefix}-{len(self._log) + 1}"))
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def follow(self) -> AsyncGenerator[Event, None]:
-        """Yield all events, those to come included, until the terminal one."""
-        for position in range(1 << 62):
-            while position >= len(self._log):
-                await self._news.wait()
-            event = self._log[position]
-            yield event
-            if isinstance(event, Ended | Failed):
-                return
-
-    def stop(self) -> None:
-        """Have the answer end here; its part is kept as a stopped turn."""
-        if self.task is not None and self.stoppable:
-            self.stoppable = False
-            self.task.cancel()
-
-    @property
-    def ended(self) -> bool:
-        """True once the terminal event is in the log."""
-        return bool(self._log) and isinstance(self._log[-1], Ended | Failed)
+_STOP_SECONDS: Final = 15.0
+"""How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
 
 
 @dataclass(slots=True)
@@ -76,6 +39,8 @@ class _Answer:
     model: str | None = None
     first_token: float | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Warnings that are no model's."""
     ended: ChatResponse | None = None
     error: WarpError | None = None
     stopped: bool = False
@@ -84,49 +49,100 @@ class _Answer:
 class Streams:
     """Starts answers and keeps them until they have ended. ``clock`` is monotonic seconds."""
 
-    def __init__(self, config: WarpConfig, router: Router, sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: WarpConfig,
+        router: Router,
+        *,
+        turns: Turns,
+        tails: Tails,
+        store: Store,
+        clock: Callable[[], float],
+    ) -> None:
         self._config = config
         self._router = router
-        self._sessions = sessions
+        self._turns = turns
+        self._tails = tails
+        self._store = store
         self._clock = clock
         self._live: set[Live] = set()
         self._closing = False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
-        """Yield the events of a new answer.
+        """Yield the events of a new answer, or of the one that was asked for with this turn's id before.
 
         Raises what was wrong before a model had begun to answer; later faults are a Failed event. A reader
         that leaves early lets the answer be finished, or stops it where ``on_disconnect`` says so.
         """
-        live = self._start(request)
+        turn_id = self._turns.new_id(request)
+        live = self._asked(request, turn_id) or self._start(request, turn_id)
+        live.askers += 1
         keep = (request.on_disconnect or self._config.on_disconnect) == "finish" and request.store
         try:
-            async with contextlib.aclosing(live.follow()) as events:
+            async with contextlib.aclosing(live.shown.read()) as events:
                 async for event in events:
                     if isinstance(event, Failed) and event.response is None:
                         raise event.error
                     yield event
         finally:
-            if not keep:
+            live.askers -= 1
+            if not keep and not live.askers:  # another may have asked again, once its line had broken
                 await _stopped(live)
 
-    async def stop(self, owner: str, stream_id: str) -> bool:
-        """Stop a live answer of ``owner``; returns whether there was one."""
-        found = [live for live in self._live if (live.owner, live.stream_id) == (owner, stream_id)]
-        for live in found:
+    async def follow(self, owner: str, stream_id: str, after: str | None) -> AsyncGenerator[Event, None]:
+        """See Gateway."""
+        key, n = _stream(owner, stream_id)
+        position = _position(n, after)
+        live = self._find(owner, stream_id)
+        async with self._tails.tail(key, n) if live is None else contextlib.nullcontext(live.shown) as shown:
+            async with contextlib.aclosing(shown.read(position)) as events:
+                async for event in events:
+                    yield event
+            if position > len(shown.events) and isinstance(shown.events[-1], Failed):
+                yield shown.events[-1]  # its reader saw more than was logged, but not the end
+
+    async def stop(self, owner: str, reference: str) -> bool:
+        """See Gateway."""
+        live = self._find(owner, reference)
+        if live is not None and live.made_as is None:
             await _stopped(live)
-        return bool(found)
+            return True
+        reference = reference if live is None else live.made_as or reference
+        key, n = _stream(owner, reference)
+        if not await self._store.ask_to_stop(key, n):
+            await self._store.logged(key, n, 0)
+            return False
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                async for _ in self.follow(owner, reference, None):
+                    pass  # until its producer has ended it
+        except TimeoutError:
+            raise SessionBusy(
+                f"The answer {reference!r} was told to stop, and has not ended within {_STOP_SECONDS:g} s.",
+                retry_after=_STOP_SECONDS,
+            ) from None
+        return True
 
     async def aclose(self) -> None:
         """Stop all live answers and keep their parts."""
         self._closing = True
         await asyncio.gather(*(_stopped(live) for live in list(self._live)))
 
-    def _start(self, request: ChatRequest) -> Live:
+    def _find(self, owner: str, reference: str) -> Live | None:
+        """Return the live answer of this stream's or this turn's id."""
+        found = (live for live in self._live if live.owner == owner and reference in (live.stream_id, live.turn_id))
+        return next(found, None)
+
+    def _asked(self, request: ChatRequest, turn_id: str) -> Live | None:
+        """Return the live answer of this very turn: ids of turns are their session's."""
+        live = self._find(request.owner, turn_id)
+        return live if live is not None and live.session_id == request.session_id else None
+
+    def _start(self, request: ChatRequest, turn_id: str) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
         self._router.chain(request)  # a model nobody has must not cost the session a turn
-        live = Live(request.owner)
+        live = Live(request.owner, turn_id, request.session_id)
         live.task = asyncio.create_task(self._produce(live, request))
         self._live.add(live)
         live.task.add_done_callback(lambda task: self._finished(live, task))
@@ -135,28 +151,49 @@ class Streams:
     def _finished(self, live: Live, task: asyncio.Task[None]) -> None:
         """Forget an answer that is made; one whose task died leaves no follower waiting."""
         self._live.discard(live)
-        if not live.ended:
+        if not live.shown.ended:
             log.error("answer_died", exc_info=None if task.cancelled() else task.exception())
-            live.put(Failed(WarpError("The gateway failed while it answered.")))
+            live.end(Failed(WarpError("The gateway failed while it answered.")))
 
     async def _produce(self, live: Live, request: ChatRequest) -> None:
         try:
-            opened = await self._sessions.open(request)
+            opened = await self._turns.open(request, live.turn_id)
+            if isinstance(opened, Before):
+                await self._again(live, opened)
+                return
         except WarpError as error:
-            live.put(Failed(error))
+            live.end(Failed(error))
             return
         except asyncio.CancelledError:
-            live.put(Failed(InvalidRequest("The prompt was stopped before it was sent.")))
+            stopped = InvalidRequest("The prompt was stopped before it was sent.")
+            live.end(Failed(stopped if live.made_as is None else ShuttingDown("The gateway is shutting down.")))
             return
-        live.opened(opened)
+        live.opened(opened, self._store, self._turns.lives)
         answer = _Answer(self._clock(), [])
-        async with self._sessions.held(opened):
+        async with self._turns.held(opened, live.stop):
             await self._collect(live, request, opened, answer)
             live.stoppable = False
             if answer.ended:  # whole, whatever befell us after its last word
                 answer.error, answer.stopped = None, False
-            warning = await self._sessions.close(opened, _turn(request, opened, answer, self._clock()))
-        live.put(_last(opened, answer, warning))
+            if live.unlogged:
+                answer.notes = (NOT_LOGGED,)
+            last = live.named(_last(opened, answer, None))
+            turn = _turn(request, opened, answer, self._clock())
+            warning = await self._turns.close(opened, turn, [*live.rest(), last])
+        live.end(_last(opened, answer, warning))
+
+    async def _again(self, live: Live, before: Before) -> None:
+        """Show the answer that this turn has got already, from wherever it is made or kept."""
+        live.made_as = f"{before.key.id}~{before.n}"
+        try:
+            async for event in self.follow(before.key.owner, live.made_as, None):
+                live.relay([event])
+        except StreamNotFound:  # its log has expired, its turn has not
+            turns = await self._store.turns(before.key)
+            found = [turn for turn in turns if turn.n == before.n]
+            if not found:
+                raise
+            live.relay(rest_of(found[0], before.key, ()))
 
     async def _collect(self, live: Live, request: ChatRequest, opened: Opened, answer: _Answer) -> None:
         """Run the router, show its events and remember how it went; never raises what the turn can tell."""
@@ -201,6 +238,23 @@ class Streams:
         live.put(event)
 
 
+def _stream(owner: str, stream_id: str) -> tuple[SessionKey, int]:
+    session_id, _, n = stream_id.rpartition("~")
+    if not is_session_id(session_id) or not (n.isascii() and n.isdigit() and len(n) < 16):  # noqa: PLR2004 - as many digits as numbers have
+        raise StreamNotFound(f"There is no stream {stream_id[:140]!r}.")
+    return SessionKey(owner, session_id), int(n)
+
+
+def _position(n: int, after: str | None) -> int:
+    """Return K of the event id ``after``; raises InvalidRequest for one that is not of stream ``n``."""
+    if after is None:
+        return 0
+    prefix, _, k = after.partition("-")
+    if prefix != str(n) or not (k.isascii() and k.isdigit() and len(k) < 16):  # noqa: PLR2004 - likewise
+        raise InvalidRequest(f"{after[:40]!r} is no event of this stream: their ids are {n}-1, {n}-2, ...")
+    return int(k)
+
+
 async def _stopped(live: Live) -> None:
     """Stop an answer and wait until its part is stored; a reader that is in a hurry may leave before."""
     live.stop()
@@ -224,7 +278,7 @@ def _response(opened: Opened, answer: _Answer) -> ChatResponse:
         turn_id=opened.turn_id,
         stream_id=opened.stream_id,
         session_status=opened.status,
-        warnings=(*opened.warnings, *said.warnings),
+        warnings=(*opened.warnings, *said.warnings, *answer.notes),
     )
 
 

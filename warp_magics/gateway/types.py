@@ -66,7 +66,7 @@ class Attempt:
     status: int | None = None
     reason: str | None = None
     restores_in: float | None = None
-    """Seconds for which the model is passed over after this try, where it is."""
+    """Seconds for which the model is passed over after this try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class ChatRequest:
     ``store=False`` keeps no session at all. ``history`` (prompt, response) pairs stand in for a
     session's turns and exclude ``session_id``. ``timeout`` is in seconds and bounds the whole answer.
     ``on_disconnect`` says what a reader's leaving means: the answer is finished and kept, or cancelled.
+    ``turn_id`` is the asker's own id for the turn: asked again with it, the answer is followed, not asked for anew.
     """
 
     prompt: str
@@ -136,6 +137,7 @@ class ChatRequest:
     source: Source = Source()
     timeout: float | None = None
     on_disconnect: Literal["finish", "cancel"] | None = None
+    turn_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,7 @@ class ChatResponse:
     route: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
     tool_calls: tuple[Call, ...] = ()
-    first_token: float | None = None
-    """Seconds from the prompt to the first event of its answer."""
+    first_token: float | None = None  # seconds from the prompt to the first event
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer broke off; terminal. ``error`` says why, ``response`` holds the part that came."""
+    """The answer broke off; terminal. ``error`` says why, ``response`` holds the part."""
 
     error: Exception
     response: ChatResponse | None = None
@@ -257,8 +258,18 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """Turns that a rewind put aside from behind the turn ``after`` (None: the beginning)."""
+
+    number: int
+    after: str | None
+    turns: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """A session's description. Times are Unix seconds on the store's clock."""
+    """A session's description; ``ttl`` is in seconds without use, ``usage`` and ``cost`` of all turns it ever had."""
 
     key: SessionKey
     turns: int
@@ -268,6 +279,31 @@ class Session:
     title: str = ""
     models: tuple[str, ...] = ()
     usage: Usage = Usage()
+    cost: float | None = None
+    ttl: float | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    live_stream_id: str | None = None
+    branches: tuple[Branch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the sessions, last used first; ``cursor`` asks for the next ones, None where there are none."""
+
+    sessions: tuple[Session, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """What happened to a session; the ids are of the turn that began or ended."""
+
+    kind: Literal["turn-started", "turn-ended", "rewound", "updated", "deleted"]
+    session_id: str
+    id: str = ""
+    stream_id: str | None = None
+    turn_id: str | None = None
+    status: Status | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +316,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """A model is passed over for ``seconds`` more; ``named`` where the provider itself gave the time."""
+    """A model is passed over for ``seconds``; ``named`` where the provider itself gave the time."""
 
     seconds: float
     reason: str
@@ -307,8 +343,7 @@ class GatewayStatus:
 
     gateway_id: str
     version: str
-    configured: bool
-    """False where only the demo provider would answer."""
+    configured: bool  # False where only the demo provider would answer
     ok: bool
     reasons: tuple[str, ...] = ()
     storage: Mapping[str, object] = field(default_factory=dict)

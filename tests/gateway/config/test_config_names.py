@@ -177,6 +177,41 @@ def test_a_store_has_one_address(load, toml, address, server):
     assert storage.url.reveal() == address
 
 
+def test_a_store_of_several_servers(load):
+    config = load('[storage]\nurl = "valkey://h:1"\ncluster = true\nwait_replicas = 1')
+    storage = config.storage
+    assert (storage.type, storage.cluster, storage.wait_replicas, storage.server) == (
+        "valkey",
+        True,
+        1,
+        "redis://h:1/0",
+    )
+    assert [text for text in config.warnings if "storage" in text] == []
+    watched = '[storage]\npassword = "p"\nsentinel = { name = "main", hosts = ["a", "[::1]:2"], password = "${S}" }'
+    config = load(watched, {"S": "s3cret"})
+    storage = config.storage
+    assert (storage.type, storage.server) == ("valkey", "main, as told by a, [::1]:2")
+    assert storage.sentinel.password.reveal() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("toml", "warning"),
+    [
+        ("wait_replicas = 1", 'storage.wait_replicas has no effect while storage.type is "embedded"'),
+        (
+            'type = "memory"\nwait_replicas = 1',
+            'storage.wait_replicas has no effect while storage.type is "memory"',
+        ),
+        (
+            'host = "h"\nsentinel = { name = "m", hosts = ["s"] }',
+            "storage.host has no effect: the sentinels say where the store is",
+        ),
+    ],
+)
+def test_what_cannot_have_an_effect_is_told(load, toml, warning):
+    assert warning in load(f"[storage]\n{toml}").warnings
+
+
 def test_the_rest_of_storage(load):
     storage = load(
         '[storage]\ntype = "memory"\nprefix = "a:b"\nkeep_running = true\nowner = "me"\nstream_expiration = 5'

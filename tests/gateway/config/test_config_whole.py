@@ -149,9 +149,6 @@ def test_camel_case_json_says_the_same(load):
     [
         ("cache.enabled = true", "cache.enabled"),
         ('routing.strategy = "cost"', "routing.strategy"),
-        ('storage = { type = "valkey", wait_replicas = 1 }', "storage.wait_replicas"),
-        ("storage = { cluster = true }", "storage.cluster"),
-        ('storage = { sentinel = { name = "m", hosts = ["h:1"] } }', "storage.sentinel"),
         ('server.cors_origins = ["*"]', "server.cors_origins"),
         ("server.hide_keys = true", "server.hide_keys"),
         ('gateway.url = "https://hub"', "gateway"),

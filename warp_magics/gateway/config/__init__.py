@@ -51,9 +51,6 @@ _RESTORE: Final[Mapping[str, float]] = MappingProxyType(
 _IDLE: Final = (
     ("cache", "enabled"),
     ("routing", "strategy"),
-    ("storage", "wait_replicas"),
-    ("storage", "cluster"),
-    ("storage", "sentinel"),
     ("server", "cors_origins"),
     ("server", "hide_keys"),
     ("gateway",),

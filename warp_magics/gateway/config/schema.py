@@ -103,6 +103,24 @@ def http_url(value: object) -> str:
     return text
 
 
+def _some(value: object) -> object:
+    if value in ([], ()):
+        raise Wrong("is empty")
+    return value
+
+
+def _sentinel_host(value: object) -> str:
+    text = _text(value).strip()
+    try:
+        parts = urlsplit(f"//{text}")
+        fine = bool(parts.hostname) and parts.netloc == text and parts.port != 0 and "@" not in text
+    except ValueError:
+        fine = False
+    if not fine:
+        raise Wrong('is not a sentinel; write "host" or "host:port"')
+    return text
+
+
 def _proxy(value: object) -> Secret:
     _split(text := _text(value))
     return Secret(text)
@@ -143,6 +161,7 @@ Spec: TypeAlias = Annotated[str, BeforeValidator(_spec)]
 Key: TypeAlias = Annotated[Secret, BeforeValidator(_key)]
 Password: TypeAlias = Annotated[Secret, BeforeValidator(_password)]
 Url: TypeAlias = Annotated[str, BeforeValidator(http_url)]
+SentinelHost: TypeAlias = Annotated[str, BeforeValidator(_sentinel_host)]
 Alias: TypeAlias = Annotated[str, BeforeValidator(_alias)]
 Header: TypeAlias = Annotated[str, _matching(_TOKEN, "is not the name of a header")]
 ProviderName: TypeAlias = Annotated[str, _matching(_PROVIDER, "is not a name; write letters, digits, - _ or .")]
@@ -215,7 +234,7 @@ class Sentinel(Table):
     """``storage.sentinel``: who knows where the master is."""
 
     name: Text
-    hosts: tuple[Text, ...] = Field(min_length=1)
+    hosts: Annotated[tuple[SentinelHost, ...], BeforeValidator(_some)]
     username: Text | None = Field(default=None, repr=False)
     password: Password | None = None
 

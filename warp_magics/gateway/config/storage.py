@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from .values import Fault, Secret, Wrong
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from urllib.parse import SplitResult
 
     from .schema import Sentinel, StorageTable
@@ -55,7 +56,8 @@ class StorageSettings:
     """Where sessions, streams and counters are kept; ``stream_expiration`` in seconds.
 
     ``url`` (whole, for the client) and ``server`` (without user and password, for people) are None unless ``type``
-    is ``valkey``; ``parts`` are what they are made of.
+    is ``valkey``; ``parts`` are what they are made of. With ``cluster`` they are one of its nodes; with ``sentinel``
+    the URL's host and port mean nothing.
     """
 
     type: Literal["embedded", "valkey", "memory"]
@@ -84,13 +86,17 @@ def storage_settings(table: StorageTable) -> tuple[StorageSettings, list[Fault],
         address = _address(table)
     except Wrong as wrong:
         faults.append(Fault(("storage", "url"), wrong.text))
-    idle = given if kind != "valkey" else []
-    warnings = [f'storage.{name} has no effect while storage.type is "{kind}"' for name in idle]
     remote = kind == "valkey"
+    faults += [Fault(("storage", name), text) for name, text in _contradictions(table, address)] if remote else []
+    idle = [] if remote else given + ["wait_replicas"] * bool(table.wait_replicas)
+    warnings = [f'storage.{name} has no effect while storage.type is "{kind}"' for name in idle]
+    if remote and table.sentinel:
+        found = "has no effect: the sentinels say where the store is"
+        warnings += [f"storage.{name} {found}" for name in ("host", "port") if getattr(table, name)]
     settings = StorageSettings(
         type=kind,
         url=address.url if remote else None,
-        server=address.place if remote else None,
+        server=_server(table, address) if remote else None,
         parts=address if remote else Address(),
         prefix=table.prefix,
         wait_replicas=table.wait_replicas,
@@ -101,6 +107,21 @@ def storage_settings(table: StorageTable) -> tuple[StorageSettings, list[Fault],
         sentinel=table.sentinel,
     )
     return settings, faults, warnings
+
+
+def _contradictions(table: StorageTable, address: Address) -> Iterator[tuple[str, str]]:
+    if table.cluster and table.sentinel:
+        yield "sentinel", "watches one server, and storage.cluster says that there are many: write one of the two"
+    if table.cluster and address.database:
+        yield "cluster", "has one database, 0, and another is named"
+    if address.socket is not None and (table.cluster or table.sentinel):
+        yield "url", "is a socket of this machine; servers that know of each other have hosts and ports"
+
+
+def _server(table: StorageTable, address: Address) -> str:
+    if table.sentinel:
+        return f"{table.sentinel.name}, as told by {', '.join(table.sentinel.hosts)}"
+    return address.place
 
 
 def _address(table: StorageTable) -> Address:

@@ -3,132 +3,242 @@
 from __future__ import annotations
 
 import time
-from dataclasses import astuple, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import FenceLost
-from ..types import Cooldown, Session, SessionKey, Turn, Usage
-from .base import SEEN_SECONDS, Begun, Room, Store
+from ..errors import BranchNotFound, FenceLost, SessionExists, StreamNotFound
+from ..types import Ended, Failed, SessionEvent
+from .base import Asked, Begun, Log, Logged, Store, Tree, Waiting
+from .memory_models import MemoryModels
+from .memory_parts import SETTLED, Changes, Open, page, place_of
+from .memory_shelf import Shelf, number_of
 from .records import no_session, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..types import Model, Window
+    from ..types import Event, Page, Session, SessionKey, Status, Turn
+    from .base import Draft, Graft, Hold, Lives, Orphan
+    from .memory_parts import Kept
 
 
-@dataclass(slots=True)
-class _Kept:
-    created_at: float
-    updated_at: float
-    expires_at: float
-    n: int
-    turns: list[Turn] = field(default_factory=list)
-    holder: str = ""
-    held_until: float = 0.0
-    holder_n: int = 0
-
-
-class MemoryStore(Store):
-    """``clock`` gives Unix seconds. Nothing here awaits, so each verb is whole."""
+class MemoryStore(MemoryModels, Store):
+    """``clock`` gives Unix seconds. Only ``logged`` and ``feed`` await anything, so each verb is whole."""
 
     kind = "memory"
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._sessions: dict[SessionKey, _Kept] = {}
-        self._seen: dict[SessionKey, tuple[int, float]] = {}
-        self._cooling: dict[Model, tuple[float, Cooldown]] = {}
-        self._taken: dict[tuple[str, Model | str], dict[str, float]] = {}
+        super().__init__(clock)
+        self._shelf = Shelf(clock)
+        self._changes = Changes()
+
+    # -- one turn at a time ------------------------------------------------------------------------
 
     async def begin(
-        self, key: SessionKey, holder: str, *, create: bool, lease: float, ttl: float, limit: int | None = None
-    ) -> Begun | None:
+        self, key: SessionKey, holder: str, draft: Draft, lives: Lives, *, create: bool
+    ) -> Begun | Waiting | Asked | Orphan:
         """See Store."""
         now = self._clock()
-        kept = self._alive(key)
-        status = "known" if kept else "restarted" if key in self._seen else "created"
-        if status == "created" and not create:
-            raise no_session(key.id)
-        if kept is None:
-            last, _ = self._seen.get(key, (0, 0.0))
-            kept = self._sessions[key] = _Kept(now, now, now + ttl, last)
-        elif kept.held_until > now and kept.holder != holder:
-            return None
-        if kept.holder != holder:
-            kept.n += 1
-            kept.holder, kept.holder_n = holder, kept.n
-        kept.held_until, kept.expires_at, kept.updated_at = now + lease, now + ttl, now
-        self._seen[key] = (kept.n, now + ttl + SEEN_SECONDS)
-        turns = kept.turns if limit is None else kept.turns[max(0, len(kept.turns) - limit) :]
-        return Begun(kept.holder_n, now, status, tuple(turns))  # type: ignore[arg-type]
+        kept, status = self._shelf.begun(key, create=create)
+        held = kept.held(now)
+        if held and held.holder == holder:
+            return held.begun
+        if asked := kept.asked(draft.turn_id, now):
+            return Asked(asked)
+        position = kept.queue.place(holder, now)
+        if orphan := kept.orphan(now):
+            return orphan
+        if held or position > 1:
+            return Waiting(position)
+        kept.queue.leave(holder)
+        kept.n += 1
+        begun = Begun(kept.n, now, status, tuple(kept.turns))
+        kept.open = Open(begun, holder, draft, now + lives.lease)
+        kept.title = title_of(draft.prompt) if kept.title is None else kept.title
+        self._used(key, kept, lives)
+        self._tell_turn(key, kept, "turn-started")
+        return begun
 
-    async def renew(self, key: SessionKey, holder: str, lease: float) -> bool:
+    async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
         """See Store."""
-        kept = self._alive(key)
-        if kept is None or kept.holder != holder or kept.held_until <= self._clock():
-            return False
-        kept.held_until = self._clock() + lease
+        try:
+            kept, turn = self._held(hold)
+        except FenceLost:
+            return "lost"
+        turn.until = self._clock() + lives.lease
+        self._shelf.keep(hold.key, kept, lives)
+        return "stop" if turn.stop else "held"
+
+    async def release(self, key: SessionKey, holder: str) -> None:
+        """See Store."""
+        kept = self._shelf.alive(key)
+        if kept is None:
+            return
+        kept.queue.leave(holder)
+        if kept.open and kept.open.holder == holder:
+            self._tell_turn(key, kept, "turn-ended", "failed")
+            kept.open = None
+
+    async def log(self, hold: Hold, events: Sequence[Event], lives: Lives) -> Logged:
+        """See Store."""
+        kept, turn = self._held(hold)
+        last = self._shelf.add(hold.key, hold.n, events, lives)
+        self._shelf.keep(hold.key, kept, lives)
+        self._changes.tell(hold.key)
+        return Logged(last, turn.stop)
+
+    async def append(self, hold: Hold, turn: Turn, events: Sequence[Event], lives: Lives) -> bool:
+        """See Store."""
+        before = self._shelf.alive(hold.key)
+        if before and before.stored.get(turn.id) == (hold.n, hold.holder):
+            return True
+        kept, _ = self._held(hold)
+        self._end(hold.key, kept, turn, events, lives)
         return True
 
-    async def append(self, key: SessionKey, turn: Turn, holder: str, *, ttl: float) -> None:
+    async def orphan(self, key: SessionKey) -> Orphan | None:
         """See Store."""
-        kept = self._alive(key)
-        if kept and any(turn.id == one.id for one in kept.turns):
-            return
-        if kept is None or kept.n != turn.n:
-            raise FenceLost(f"The session {key.id!r} went on without this turn.")
-        now = self._clock()
-        kept.turns.append(turn)
-        kept.updated_at, kept.expires_at = now, now + ttl
-        if kept.holder == holder:
-            kept.held_until = 0.0
-        self._seen[key] = (kept.n, now + ttl + SEEN_SECONDS)
+        return self._shelf.found(key).orphan(self._clock())
 
-    async def turns(self, key: SessionKey) -> tuple[Turn, ...]:
+    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives) -> bool:
         """See Store."""
-        return tuple(self._found(key).turns)
+        kept = self._shelf.alive(key)
+        if kept and kept.stored.get(turn.id) == (turn.n, SETTLED):
+            return True
+        orphan = kept and kept.orphan(self._clock())
+        if not (kept and kept.open and orphan) or orphan.n != turn.n:
+            return False
+        if number_of(event) != len(self._shelf.events(key, turn.n) or ()) + 1:
+            return False  # its producer has said more since somebody looked
+        kept.open.holder = SETTLED  # whoever held it is told so, should he come to end it himself
+        self._end(key, kept, turn, [event], lives)
+        return True
+
+    # -- streams -----------------------------------------------------------------------------------
+
+    async def logged(self, key: SessionKey, n: int, after: int, wait: float = 0.0) -> Log:
+        """See Store."""
+
+        def look() -> Log:
+            kept, events = self._shelf.alive(key), self._shelf.events(key, n)
+            if events is None and not (kept and kept.open and kept.open.begun.n == n):
+                raise StreamNotFound(f"There is no stream {n} of {key.id!r}, or its log has expired.")
+            return Log(tuple((events or [])[after:]), self._is_live(key, n))
+
+        return await self._changes.look(key, wait, look, lambda log: log.events or not log.live)
+
+    async def ask_to_stop(self, key: SessionKey, n: int) -> bool:
+        """See Store."""
+        kept = self._shelf.alive(key)
+        if kept is None or kept.open is None or kept.open.begun.n != n:
+            return False
+        kept.open.stop = True
+        return True
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    async def turns(self, key: SessionKey, branch: int | None = None) -> tuple[Turn, ...]:
+        """See Store."""
+        kept = self._shelf.found(key)
+        if branch is None:
+            return tuple(kept.turns)
+        if branch not in kept.branches:
+            raise BranchNotFound(f"The session {key.id!r} has no branch {branch}.")
+        return kept.branches[branch].turns
 
     async def session(self, key: SessionKey) -> Session:
         """See Store."""
-        return _described(key, self._found(key))
+        return self._shelf.found(key).described(key, self._clock())
 
-    async def sessions(self, owner: str, limit: int) -> list[Session]:
-        """See Store."""
-        kept = [(key, self._alive(key)) for key in list(self._sessions) if key.owner == owner]
-        described = [_described(key, one) for key, one in kept if one]
-        return sorted(described, key=lambda session: -session.updated_at)[:limit]
-
-    async def cooling(self, models: Sequence[Model]) -> Mapping[Model, Cooldown]:
+    async def sessions(self, owner: str, limit: int, cursor: str | None = None) -> Page:
         """See Store."""
         now = self._clock()
-        told = ((model, self._cooling.get(model)) for model in models)
-        return {m: replace(entry[1], seconds=entry[0] - now) for m, entry in told if entry and entry[0] > now}
+        described = [kept.described(key, now) for key, kept in self._shelf.of(owner)]
+        return page(described, limit, cursor)
 
-    async def cool(self, model: Model, cooldown: Cooldown) -> None:
+    async def create(
+        self,
+        key: SessionKey,
+        lives: Lives,
+        *,
+        title: str = "",
+        ttl: float | None = None,
+        metadata: Mapping[str, object] | None = None,
+        turns: Sequence[Turn] = (),
+    ) -> Session:
         """See Store."""
-        until = self._clock() + cooldown.seconds
-        if until > self._cooling.get(model, (0.0, cooldown))[0]:
-            self._cooling[model] = (until, cooldown)
+        if self._shelf.alive(key):
+            raise SessionExists(f"There is a session {key.id!r} already.")
+        kept = self._shelf.made(key)
+        kept.n = max([kept.n, *(turn.n for turn in turns)])
+        kept.title = title or (title_of(turns[0].prompt) if turns else None)
+        kept.ttl, kept.metadata = ttl, dict(metadata or {})
+        for turn in turns:
+            kept.add(turn, SETTLED)
+        self._used(key, kept, lives)
+        return await self.session(key)
 
-    async def restore(self, model: Model) -> None:
+    async def update(
+        self,
+        key: SessionKey,
+        lives: Lives,
+        *,
+        title: str | None = None,
+        ttl: float | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> Session:
         """See Store."""
-        self._cooling.pop(model, None)
+        kept = self._shelf.found(key)
+        kept.title = kept.title if title is None else title
+        kept.ttl = kept.ttl if ttl is None else ttl
+        kept.metadata = kept.metadata if metadata is None else dict(metadata)
+        self._used(key, kept, lives)
+        self._tell(key, kept, SessionEvent("updated", key.id))
+        return await self.session(key)
 
-    async def take(self, model: Model, windows: Mapping[str, Window], holder: str) -> Room:
+    async def delete(self, key: SessionKey) -> None:
         """See Store."""
-        found = await self.room(model, windows)
-        if not found.wait:
-            now = self._clock()
-            for name in windows:
-                self._window(model, name)[holder] = now
-        return found if found.wait else Room(found.left - 1)
+        kept = self._shelf.found(key)
+        self._shelf.remove(key)
+        self._tell(key, kept, SessionEvent("deleted", key.id))
 
-    async def room(self, model: Model, windows: Mapping[str, Window]) -> Room:
+    async def tree(self, key: SessionKey) -> Tree:
         """See Store."""
-        now = self._clock()
-        rooms = [_room(self._window(model, name), window, now) for name, window in windows.items()]
-        return Room(min(r.left for r in rooms), max(r.wait for r in rooms)) if rooms else Room(0)
+        kept = self._shelf.found(key)
+        branches = tuple(kept.branches[number] for number in sorted(kept.branches))
+        return Tree(kept.version, tuple(kept.turns), branches, kept.next_branch)
+
+    async def graft(self, key: SessionKey, version: int, change: Graft, lives: Lives) -> bool:
+        """See Store."""
+        kept = self._shelf.alive(key)
+        if kept is None or kept.open or kept.version != version:
+            return False
+        kept.turns[change.keep :] = change.add
+        for limb in change.branches:
+            kept.branches[limb.number] = limb
+            kept.next_branch = max(kept.next_branch, limb.number + 1)
+        kept.branches = {number: limb for number, limb in kept.branches.items() if limb.turns}
+        kept.version = self._shelf.version()
+        self._used(key, kept, lives)
+        self._tell(key, kept, SessionEvent("rewound", key.id))
+        return True
+
+    async def feed(self, key: SessionKey, after: str | None, wait: float = 0.0) -> tuple[tuple[SessionEvent, ...], str]:
+        """See Store."""
+        if after is None:
+            return (), self._shelf.found(key).feed.last
+        behind = place_of(after)
+
+        def look() -> tuple[SessionEvent, ...]:
+            kept = self._shelf.alive(key)
+            told = (kept.feed if kept else self._shelf.last_words(key)).behind(behind)
+            if kept is None and not told:
+                raise no_session(key.id)
+            return told
+
+        told = await self._changes.look(key, wait, look, bool)
+        return told, told[-1].id if told else after
+
+    # -- the whole ---------------------------------------------------------------------------------
 
     async def describe(self) -> Mapping[str, object]:
         """See Store."""
@@ -137,46 +247,37 @@ class MemoryStore(Store):
     async def aclose(self) -> None:
         """See Store."""
 
-    def _alive(self, key: SessionKey) -> _Kept | None:
-        now = self._clock()
-        kept = self._sessions.get(key)
-        if kept and kept.expires_at <= now:
-            del self._sessions[key]
-            kept = None
-        if key in self._seen and self._seen[key][1] <= now:
-            del self._seen[key]
-        return kept
+    # -- what the verbs share ----------------------------------------------------------------------
 
-    def _found(self, key: SessionKey) -> _Kept:
-        kept = self._alive(key)
-        if kept is None:
-            raise no_session(key.id)
-        return kept
+    def _held(self, hold: Hold) -> tuple[Kept, Open]:
+        kept = self._shelf.alive(hold.key)
+        if kept is None or kept.open is None or not kept.open.is_of(hold):
+            raise FenceLost(f"The session {hold.key.id!r} went on without this turn.")
+        return kept, kept.open
 
-    def _window(self, model: Model, name: str) -> dict[str, float]:
-        return self._taken.setdefault((name, model if name == "model" else model.provider), {})
+    def _is_live(self, key: SessionKey, n: int) -> bool:
+        kept, events = self._shelf.alive(key), self._shelf.events(key, n)
+        held = kept and kept.held(self._clock())
+        return bool(held and held.begun.n == n and not (events and isinstance(events[-1], Ended | Failed)))
 
+    def _used(self, key: SessionKey, kept: Kept, lives: Lives) -> None:
+        kept.updated_at = self._clock()
+        self._shelf.keep(key, kept, lives)
 
-def _room(taken: dict[str, float], window: Window, now: float) -> Room:
-    for holder in [holder for holder, when in taken.items() if when <= now - window.seconds]:
-        del taken[holder]
-    left = window.max - len(taken)
-    if left > 0:
-        return Room(left)
-    # Room comes when the request that stands ``max`` places from the end leaves the window.
-    oldest = sorted(taken.values())[-window.max] if window.max else now
-    return Room(0, oldest + window.seconds - now)
+    def _end(self, key: SessionKey, kept: Kept, turn: Turn, events: Sequence[Event], lives: Lives) -> None:
+        self._shelf.add(key, turn.n, events, lives)
+        self._tell_turn(key, kept, "turn-ended", turn.status)
+        kept.add(turn, kept.open.holder if kept.open else SETTLED)
+        kept.open, kept.version = None, self._shelf.version()
+        self._used(key, kept, lives)
 
+    def _tell_turn(
+        self, key: SessionKey, kept: Kept, kind: Literal["turn-started", "turn-ended"], status: Status | None = None
+    ) -> None:
+        if turn := kept.open:
+            stream_id = f"{key.id}~{turn.begun.n}"
+            self._tell(key, kept, SessionEvent(kind, key.id, "", stream_id, turn.draft.turn_id, status))
 
-def _described(key: SessionKey, kept: _Kept) -> Session:
-    used = [astuple(turn.usage) for turn in kept.turns]
-    return Session(
-        key=key,
-        turns=len(kept.turns),
-        created_at=kept.created_at,
-        updated_at=kept.updated_at,
-        expires_at=kept.expires_at,
-        title=title_of(kept.turns[0].prompt) if kept.turns else "",
-        models=tuple(sorted({turn.model for turn in kept.turns if turn.model})),
-        usage=Usage(*map(sum, zip(*used, strict=True))),
-    )
+    def _tell(self, key: SessionKey, kept: Kept, event: SessionEvent) -> None:
+        kept.feed.tell(event, self._clock())
+        self._changes.tell(key)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from ..errors import SessionNotFound
-from ..types import Attempt, Call, Result, Session, Source, Turn, Usage
+from ..types import Attempt, Branch, Call, Result, Session, Source, Turn, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..types import SessionKey
 
@@ -68,16 +68,43 @@ def _made(kind: type[_T], fields: dict[str, Any]) -> _T:
     return kind(**{name: value for name, value in fields.items() if name in known})
 
 
-def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_at: float) -> Session:
-    """Return the description that a session's hash in Valkey holds; ``expires_at`` in Unix seconds."""
+def counts(turns: Sequence[Turn]) -> list[str | int | float]:
+    """Return what ``turns`` add to their session's counters: field, increment, field, increment, ..."""
+    told: dict[str, int | float] = {}
+    for turn in turns:
+        for name in USAGE:
+            told[name] = told.get(name, 0) + getattr(turn.usage, name)
+        if turn.cost is not None:
+            told["cost"] = told.get("cost", 0.0) + turn.cost
+        if turn.model:
+            told[f"model {turn.model}"] = told.get(f"model {turn.model}", 0) + 1
+    return [part for pair in told.items() for part in pair]
+
+
+def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, turns: int, lock: bytes | None) -> Session:
+    """Return the description that a session's hash in Valkey holds, without branches."""
     told = {name.decode(): value for name, value in meta.items()}
+    live = lock.partition(b" ")[0].decode() if lock else None
     return Session(
         key=key,
-        turns=int(told.get("count", 0)),
+        turns=turns,
         created_at=int(told["created"]) / 1000,
         updated_at=int(told["updated"]) / 1000,
-        expires_at=expires_at,
+        expires_at=expires_ms / 1000,
         title=told.get("title", b"").decode(),
         models=tuple(sorted(name.removeprefix("model ") for name in told if name.startswith("model "))),
         usage=Usage(*(int(told.get(name, 0)) for name in USAGE)),
+        cost=float(told["cost"]) if "cost" in told else None,
+        ttl=int(told["ttl"]) / 1000 if "ttl" in told else None,
+        metadata=orjson.loads(told["metadata"]) if "metadata" in told else {},
+        live_stream_id=f"{key.id}~{live}" if live else None,
     )
+
+
+def branches(meta: Mapping[bytes, bytes]) -> list[Branch]:
+    """Return the branches that a session's hash names, without how many turns they have."""
+    found = []
+    for number in meta.get(b"branches", b"").split():
+        created, _, after = meta[b"branch " + number].decode().partition(" ")
+        found.append(Branch(int(number), after or None, 0, int(created) / 1000))
+    return found

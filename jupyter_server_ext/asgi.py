@@ -1,0 +1,264 @@
+"""The endpoints as a raw ASGI 3 application: the gateway alone, on whichever server runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import http
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import parse_qsl, quote
+
+from warp_magics.gateway import errors, wire
+
+from .endpoints import Endpoints, EventStream, Request, Response, error_response
+from .routes import match, unmatched
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+
+    from .routes import Route
+
+    Scope: TypeAlias = MutableMapping[str, Any]
+    Message: TypeAlias = MutableMapping[str, Any]
+    Receive: TypeAlias = Callable[[], Awaitable[Message]]
+    Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+log = logging.getLogger("jupyter_server_ext")
+
+BELOW: Final = "/warp/"
+CLOSE_SECONDS: Final = 5.0
+"""How long the gateway may take to stop its answers and keep their parts."""
+LAST_WORDS_SECONDS: Final = 1.0
+"""How long readers have, once the gateway has closed, to be sent what is left for them."""
+_END: Final = {"type": "http.response.body", "body": b""}
+_AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
+
+
+class Application:
+    """``opened()`` opens the endpoints at the server's start and closes what is behind them at its end.
+
+    ``tokens`` holds the owner of each token that is let in; ``body_size`` is in bytes.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], contextlib.AbstractAsyncContextManager[Endpoints]],
+        tokens: Mapping[str, str],
+        *,
+        body_size: int,
+    ) -> None:
+        self._opened = opened
+        self._owners = {token.encode(): owner for token, owner in tokens.items()}
+        self._body_size = body_size
+        self._held = contextlib.AsyncExitStack()
+        self._endpoints: Endpoints | None = None
+        self._works: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Speak ASGI: ``lifespan``, which is needed, and ``http``."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            raise ValueError(f"nothing here speaks {scope['type']}")
+
+    async def close(self) -> None:
+        """Stop live answers and keep their parts; then let go of the readers that are left. Bounded, done once."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._held.aclose()
+        except TimeoutError:
+            log.warning("close_too_slow: an answer's part may not be kept")
+        if works := set(self._works):
+            await asyncio.wait(works, timeout=LAST_WORDS_SECONDS)
+        for work in self._works:
+            work.cancel()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self._endpoints = await self._held.enter_async_context(self._opened())
+        except errors.WarpError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["method"] == "HEAD"
+        try:
+            route, groups, request = await self._asked(scope, receive)
+        except _Refused as refused:
+            await _respond(send, refused.answer, head=head)
+            return
+        except _Left:
+            return
+        work = asyncio.ensure_future(self._work(route, request, groups, send, head=head))
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        left = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, left):
+                task.cancel()
+            await asyncio.gather(work, left, return_exceptions=True)
+        if not work.cancelled():
+            work.result()
+
+    async def _asked(self, scope: Scope, receive: Receive) -> tuple[Route, dict[str, str], Request]:
+        """Return what is asked, and of which route; raises _Refused before more is read than needed, and _Left."""
+        headers = _headers(scope)
+        try:
+            route, groups = _route(scope)
+            owner = self._owner(headers.get("authorization", ""))
+            if owner is None and not route.open:
+                raise _Refused(_stranger())
+            body = await self._body(headers, receive)
+        except errors.WarpError as error:
+            raise _Refused(error_response(error)) from None
+        return route, groups, Request(owner, body, _query(scope), headers)
+
+    def _owner(self, authorization: str) -> str | None:
+        """Return the owner of the token that a request carries; None for a stranger. Its time tells nothing."""
+        said = _AUTHORIZATION.fullmatch(authorization)
+        token = said[1].encode() if said else b""
+        known = [owner for right, owner in self._owners.items() if hmac.compare_digest(token, right)]
+        return known[0] if known else None
+
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        """Read the body as far as it is allowed to go; raises BodyTooLarge."""
+        declared = headers.get("content-length", "")
+        too_large = errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
+        if declared.isdecimal() and int(declared) > self._body_size:
+            raise too_large
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Left
+            body += message.get("body", b"")
+            if len(body) > self._body_size:
+                raise too_large
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def _work(self, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool) -> None:
+        """Answer; cancelled where the reader has left, and where the server ends."""
+        answer = await self._answer(route, request, groups)
+        if isinstance(answer, EventStream):
+            await self._pass_on(send, answer, head=head)
+        else:
+            await _respond(send, answer, head=head)
+
+    async def _answer(self, route: Route, request: Request, groups: Mapping[str, str]) -> Response | EventStream:
+        try:
+            return await route.call(self._endpoints if route.gateway else None, request, **groups)
+        except errors.WarpError as error:
+            answer = error_response(error)
+        except Exception:
+            log.exception("request_failed")
+            answer = _failed()
+        return Response({"status": "error"}, answer.status) if request.owner is None else answer
+
+    async def _pass_on(self, send: Send, answer: EventStream, *, head: bool) -> None:
+        """Send each chunk once the one before it has gone; what is left at the server's end is cut off cleanly."""
+        try:
+            await send(_start(http.HTTPStatus.OK, answer.headers))
+            if not head:
+                async for chunk in answer.chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send(_END)
+        except asyncio.CancelledError:
+            if self._closing is None:
+                raise
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await send(_END)
+        finally:
+            await answer.chunks.aclose()
+
+
+class _Refused(Exception):
+    """A request that is answered without the gateway."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class _Left(Exception):
+    """Who was asking has gone."""
+
+
+def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    below = path.removeprefix(BELOW)
+    verb = "GET" if scope["method"] == "HEAD" else scope["method"]
+    found = match(verb, below) if below != path else None
+    if found is None:
+        raise _Refused(unmatched(below))
+    return found
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by their names in lower case; one that came twice matches nothing that is compared whole."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _query(scope: Scope) -> dict[str, tuple[str, ...]]:
+    query: dict[str, tuple[str, ...]] = {}
+    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        query[name] = (*query.get(name, ()), value)
+    return query
+
+
+async def _left(receive: Receive) -> None:
+    """Return when the reader has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _respond(send: Send, answer: Response, *, head: bool) -> None:
+    headers = dict(answer.headers)
+    if answer.body is None or isinstance(answer.body, bytes):
+        body = answer.body or b""
+    else:
+        body = wire.json_bytes(answer.body)
+        headers = {"content-type": "application/json", **headers}
+    if answer.status != http.HTTPStatus.NO_CONTENT:
+        headers["content-length"] = str(len(body))
+    await send(_start(answer.status, headers))
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def _start(status: int, headers: Mapping[str, str]) -> Message:
+    told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": int(status), "headers": told}
+
+
+def _stranger() -> Response:
+    message = "Not signed in. Send the header `Authorization: Bearer TOKEN`; `jupyter warp token` prints the token."
+    status = http.HTTPStatus.UNAUTHORIZED
+    return Response({"code": status.name, "message": message}, status, {"WWW-Authenticate": "Bearer"})
+
+
+def _failed() -> Response:
+    status = http.HTTPStatus.INTERNAL_SERVER_ERROR
+    return Response({"code": status.name, "message": status.phrase}, status)

@@ -1,0 +1,87 @@
+"""Every path of the REST contract in one table, for whichever server answers them."""
+
+from __future__ import annotations
+
+import http
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import unquote
+
+from warp_magics.gateway import errors
+
+from .endpoints import Endpoints, Response, error_response, live
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .endpoints import EventStream
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One verb of one path. ``pattern`` is for the path below ``warp/``, still percent-encoded.
+
+    ``call(endpoints, request, **groups)`` gets the pattern's groups decoded. ``action`` is what the user must be
+    allowed to do; ``open`` lets strangers in. Where ``gateway`` is false, ``call`` takes None for the endpoints.
+    """
+
+    verb: str
+    pattern: str
+    call: Callable[..., Awaitable[Response | EventStream]]
+    action: Literal["read", "write"]
+    open: bool = False
+    gateway: bool = True
+
+
+_STREAM: Final = r"api/v1/streams/(?P<stream_id>[^/]+)"
+_SESSION: Final = r"api/v1/sessions/(?P<session_id>[^/]+)"
+
+ROUTES: Final = (
+    Route("POST", r"api/v1/prompt", Endpoints.prompt, "write"),
+    Route("POST", r"api/v1/stream", Endpoints.stream, "write"),
+    Route("GET", _STREAM, Endpoints.follow, "read"),
+    Route("POST", rf"{_STREAM}/stop", Endpoints.stop, "write"),
+    Route("GET", r"api/v1/sessions", Endpoints.sessions, "read"),
+    Route("POST", r"api/v1/sessions", Endpoints.create, "write"),
+    Route("GET", _SESSION, Endpoints.session, "read"),
+    Route("PATCH", _SESSION, Endpoints.update, "write"),
+    Route("DELETE", _SESSION, Endpoints.delete, "write"),
+    Route("GET", rf"{_SESSION}/history", Endpoints.history, "read"),
+    Route("GET", rf"{_SESSION}/events", Endpoints.watch, "read"),
+    Route("POST", rf"{_SESSION}/fork", Endpoints.fork, "write"),
+    Route("POST", rf"{_SESSION}/rewind", Endpoints.rewind, "write"),
+    Route("GET", rf"{_SESSION}/export", Endpoints.export, "read"),
+    Route("GET", r"api/v1/events", Endpoints.events, "read"),
+    Route("GET", r"api/v1/models", Endpoints.models, "read"),
+    Route("GET", r"api/v1/health/live", live, "read", open=True, gateway=False),
+    Route("GET", r"api/v1/health/ready", Endpoints.ready, "read", open=True),
+)
+
+
+def match(verb: str, path: str) -> tuple[Route, dict[str, str]] | None:
+    """Return the route of ``verb`` at ``path`` and the groups it is called with; None where there is none.
+
+    ``path`` is what stands below ``warp/``, still percent-encoded. Raises InvalidRequest where it is no UTF-8.
+    """
+    for route in ROUTES:
+        if route.verb == verb and (found := re.fullmatch(route.pattern, path)):
+            try:
+                return route, {name: unquote(part, errors="strict") for name, part in found.groupdict().items()}
+            except UnicodeDecodeError:
+                raise errors.InvalidRequest(f"The path {path!r} is not UTF-8.") from None
+    return None
+
+
+def allowed(path: str) -> tuple[str, ...]:
+    """Return the verbs of ``path``; none where there is no such path."""
+    return tuple(route.verb for route in ROUTES if re.fullmatch(route.pattern, path))
+
+
+def unmatched(path: str) -> Response:
+    """Return what a request without a route gets: 404, or 405 with the verbs that the path has."""
+    verbs = allowed(path)
+    if not verbs:
+        return error_response(errors.NotFound(f"There is nothing at {path!r}."))
+    status = http.HTTPStatus.METHOD_NOT_ALLOWED
+    return Response({"code": status.name, "message": status.phrase}, status, {"Allow": ", ".join(verbs)})

@@ -1,0 +1,51 @@
+"""How long things took, from what was seen. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .talk import Asked, Conversation, Seen
+
+
+@dataclass
+class Times:
+    """Seconds, one for each."""
+
+    told: list[float] = field(default_factory=list)
+    """From a gateway's kill until a reader of an answer it was making was told that it is interrupted."""
+    answers: list[float] = field(default_factory=list)
+    """From a prompt's first asking until the end of an answer that is acknowledged."""
+    unexplained: list[str] = field(default_factory=list)
+    """Answers said to be interrupted that no killed gateway was making."""
+
+
+def measure(conversations: Iterable[Conversation], killed: Sequence[tuple[str, float]]) -> Times:
+    """Return how long readers waited; ``killed`` says which gateway died when."""
+    times = Times()
+    for one in conversations:
+        for asked in one.asked:
+            readers = [asked.seen, *(seen for seen in one.followers if asked.seen.stream == seen.stream)]
+            ended = [seen.ended_at for seen in readers if seen.ended_at is not None and interrupted(seen)]
+            if ended:
+                _told(times, asked, ended, killed)
+            if asked.acknowledged and asked.seen.ended_at is not None:
+                times.answers.append(asked.seen.ended_at - asked.asked_at)
+    return times
+
+
+def interrupted(seen: Seen) -> bool:
+    """Whether this reader was told that the answer's gateway is gone."""
+    return seen.end is not None and seen.end[0] == "error" and seen.end[1]["code"] == "INTERRUPTED"
+
+
+def _told(times: Times, asked: Asked, ended: Sequence[float], killed: Sequence[tuple[str, float]]) -> None:
+    # Where more than one of those that were asked was killed, the first: rather too long than too short.
+    deaths = [at for url, at in killed if url in asked.sent_to and asked.asked_at <= at <= max(ended)]
+    if deaths:
+        times.told += [at - deaths[0] for at in ended]
+    else:
+        times.unexplained.append(f"{asked.turn_id} of {asked.seen.stream}")

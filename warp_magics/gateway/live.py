@@ -1,0 +1,172 @@
+"""Live: one answer being made here. An event is numbered, logged in batches, and shown once the store has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from .errors import FenceLost, StoreUnavailable
+from .types import Ended, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from .stores.base import Hold, Lives, Store
+    from .turns import Opened
+    from .types import Event
+
+log = logging.getLogger("warp_magics.streams")
+
+LOG_SECONDS: Final = 0.25
+"""A store that takes longer over a batch is waited for no more: the answer goes on unlogged."""
+_AGAIN_SECONDS: Final = 1.0  # as long as a store in trouble is left alone
+_BATCH: Final = 1000  # events; a script takes only so many arguments
+_REST: Final = 4000
+NOT_LOGGED: Final = "storage was slow or away: some of this answer was shown before it was logged"
+
+
+class Shown:
+    """The events of one stream that may be seen, from the first on, for any number of readers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._error: Exception | None = None
+        self._news = asyncio.Event()
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Show ``events``, too."""
+        self.events.extend(events)
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """Have all readers end with ``error``: nothing more can be read."""
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """True once the terminal event can be seen."""
+        return bool(self.events) and isinstance(self.events[-1], Ended | Failed)
+
+    async def read(self, after: int = 0) -> AsyncGenerator[Event, None]:
+        """Yield the events behind number ``after``, those to come included, until the terminal one."""
+        while True:
+            while after < len(self.events):
+                event = self.events[after]
+                after += 1
+                yield event
+                if isinstance(event, Ended | Failed):
+                    return
+            if self.ended:
+                return
+            if self._error is not None:
+                raise self._error
+            await self._news.wait()
+
+
+class Live:
+    """One answer being made: its log here, its log in the store, and the task that makes it."""
+
+    def __init__(self, owner: str, turn_id: str, session_id: str | None) -> None:
+        self.owner = owner
+        self.turn_id = turn_id
+        self.session_id = session_id
+        """As its asker gave it."""
+        self.askers = 0
+        self.stream_id: str | None = None
+        self.made_as: str | None = None
+        """The stream that is shown here, where another answer than one of ours is."""
+        self.task: asyncio.Task[None] | None = None
+        self.stoppable = True
+        """False once only the storing is left: what has come is never dropped for a stop that comes late."""
+        self.shown = Shown()
+        self.unlogged = False
+        """True once an event was shown that the store may not have."""
+        self._prefix = "1"
+        self._minted: list[Event] = []
+        self._logged = 0
+        self._more = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    def opened(self, opened: Opened, store: Store, lives: Lives) -> None:
+        """Take on the turn's number, from which events have their ids; log them from now on, where it is kept."""
+        self.stream_id, self._prefix = opened.stream_id, str(opened.n)
+        if opened.hold is not None:
+            self._writing = asyncio.create_task(self._write(store, opened.hold, lives))
+
+    def put(self, event: Event) -> None:
+        """Give ``event`` the next id and show it as soon as it may be seen."""
+        self._minted.append(self.named(event))
+        if self._writing is None or self.unlogged:
+            self._show(len(self._minted))
+        self._more.set()
+
+    def relay(self, events: Sequence[Event]) -> None:
+        """Show ``events`` of an answer made elsewhere, which have their ids."""
+        self._minted += events
+        self._show(len(self._minted))
+
+    def named(self, event: Event) -> Event:
+        """Return ``event`` with the id that it would have now."""
+        return replace(event, id=f"{self._prefix}-{len(self._minted) + 1}")
+
+    def rest(self) -> list[Event]:
+        """Return the events not known to be logged; none where they are too many to be logged with the turn."""
+        rest = self._minted[self._logged :]
+        return rest if len(rest) <= _REST else []
+
+    def end(self, event: Event) -> None:
+        """Show ``event``, the last one, and all before it."""
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+        self.put(event)
+
+    def stop(self) -> None:
+        """Have the answer end here; its part is kept as a stopped turn."""
+        if self.task is not None and self.stoppable:
+            self.stoppable = False
+            self.task.cancel()
+
+    def _show(self, upto: int) -> None:
+        seen = len(self.shown.events)
+        if upto > seen:
+            self.shown.add(self._minted[seen:upto])
+
+    def _go_unlogged(self) -> None:
+        if not self.unlogged:
+            log.warning("stream_unlogged stream=%s", self.stream_id)
+            self.unlogged = True
+            self._show(len(self._minted))
+
+    async def _write(self, store: Store, hold: Hold, lives: Lives) -> None:
+        """Log batch after batch: while one is on its way, the next gathers."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._more.wait()
+            batch = self._minted[self._logged : self._logged + _BATCH]
+            if not batch:
+                self._more.clear()
+                continue
+            patience = loop.call_later(LOG_SECONDS, self._go_unlogged)
+            try:
+                said = await store.log(hold, batch, lives)
+            except StoreUnavailable:
+                self._go_unlogged()
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            except FenceLost:
+                self._go_unlogged()
+                return
+            finally:
+                patience.cancel()
+            self._logged = said.last
+            self._show(said.last)
+            if said.stop:
+                self.stop()

@@ -1,0 +1,110 @@
+"""A stream's events as stored JSON (snake_case); what is read back is equal to what was written, errors included."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from ..errors import ProviderError, WarpError, told
+from ..types import (
+    Attempt,
+    Call,
+    ChatResponse,
+    Ended,
+    Failed,
+    Reasoning,
+    Restarted,
+    Result,
+    Started,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..types import Event
+
+
+def dump_event(event: Event) -> bytes:
+    """Return ``event`` as JSON, without its id: its place in the log says it."""
+    kind, fields = _fields(event)
+    return orjson.dumps({"kind": kind, **fields}, default=str)
+
+
+def load_events(batch: bytes, n: int, last: int) -> list[Event]:
+    """Return the events of one batch, the last of which has the id ``n-last``."""
+    raw = orjson.loads(batch)
+    first = last - len(raw) + 1
+    return [_MAKERS[one.pop("kind")](one | {"id": f"{n}-{first + at}"}) for at, one in enumerate(raw)]
+
+
+def _fields(event: Event) -> tuple[str, dict[str, Any]]:
+    match event:
+        case Text(text=text):
+            return "text", {"text": text}
+        case Reasoning(text=text):
+            return "reasoning", {"text": text}
+        case ToolCall(call=call):
+            return "tool_call", {"call": asdict(call)}
+        case Ended(response=response):
+            return "ended", {"response": asdict(response)}
+        case Failed(error=error, response=response):
+            part = asdict(response) if response else None
+            return "failed", {"error": _error(error), "response": part}
+    fields = asdict(event)
+    del fields["id"]
+    return "started" if isinstance(event, Started) else "restarted", fields
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    if not isinstance(error, WarpError):
+        return {"code": WarpError.code, "message": "The gateway failed.", "details": {}}
+    details = dict(error.details)
+    route = details.pop("route", None)
+    return {
+        "code": error.code,
+        "message": error.message,
+        "retry_after": error.retry_after,
+        "status": error.status if isinstance(error, ProviderError) else None,
+        "details": details,
+        "route": [asdict(one) for one in route] if isinstance(route, tuple) else None,
+    }
+
+
+def _failed(fields: dict[str, Any]) -> Failed:
+    raw, response = fields["error"], fields["response"]
+    details: dict[str, object] = raw["details"]
+    if raw.get("route") is not None:
+        details["route"] = tuple(Attempt(**one) for one in raw["route"])
+    error = told(raw["code"], raw["message"], retry_after=raw.get("retry_after"), details=details)
+    if isinstance(error, ProviderError):
+        error.status = raw.get("status")
+    return Failed(error, _response(response) if response else None, fields["id"])
+
+
+def _response(raw: dict[str, Any]) -> ChatResponse:
+    return ChatResponse(
+        **raw
+        | {
+            "result": Result(raw["result"]),
+            "usage": Usage(**raw["usage"]),
+            "route": tuple(Attempt(**one) for one in raw["route"]),
+            "warnings": tuple(raw["warnings"]),
+            "tool_calls": tuple(Call(**one) for one in raw["tool_calls"]),
+        }
+    )
+
+
+_MAKERS: Final[dict[str, Callable[[dict[str, Any]], Event]]] = {
+    "text": lambda fields: Text(**fields),
+    "reasoning": lambda fields: Reasoning(**fields),
+    "tool_call": lambda fields: ToolCall(Call(**fields["call"]), fields["id"]),
+    "started": lambda fields: Started(**fields | {"warnings": tuple(fields["warnings"])}),
+    "restarted": lambda fields: Restarted(**fields),
+    "ended": lambda fields: Ended(_response(fields["response"]), fields["id"]),
+    "failed": _failed,
+}

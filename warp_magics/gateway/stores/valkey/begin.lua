@@ -1,0 +1,80 @@
+-- needs session.lua
+-- A turn asks for its session, first come, first served: take the lock, give the turn its number, read those before.
+-- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json
+local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json = unpack(ARGV)
+if tonumber(NOW) > tonumber(deadline) then
+  return {'late'}  -- nobody waits for this turn any more
+end
+local status = 'known'
+if redis.call('EXISTS', META) == 0 then
+  local last, deleted = string.match(redis.call('GET', SEEN) or '', '^(%d+)( ?%a*)$')
+  if last and deleted == '' then
+    status = 'restarted'
+  elseif create == '1' then
+    status = 'created'
+  else
+    return {'missing'}
+  end
+  redis.call('DEL', LOCK, TURNS, QUEUE, DRAFT)
+  redis.call('HSET', META, 'created', NOW, 'updated', NOW, 'n', last or 0, 'version', NOW)
+end
+
+local function begun(n)
+  return {status, n, NOW, redis.call('LRANGE', TURNS, 0, -1)}
+end
+
+local draft = redis.call('HMGET', DRAFT, 'n', 'holder', 'turn', 'began', 'json', 'status')
+local held = redis.call('EXISTS', LOCK) == 1
+if held and draft[2] == holder then
+  status = draft[6]
+  return begun(tonumber(draft[1]))
+end
+if draft[3] == turn_id and held then
+  redis.call('HDEL', QUEUE, holder)
+  return {'asked', tonumber(draft[1])}
+end
+local before = stored_as(turn_id)
+if before then
+  redis.call('HDEL', QUEUE, holder)
+  return {'asked', tonumber(before)}
+end
+
+-- Tickets: holder = "number expires_ms". One that is not asked for any more has left the queue.
+local tickets = redis.call('HGETALL', QUEUE)
+local mine, others = nil, {}
+for i = 1, #tickets, 2 do
+  local number, expires = string.match(tickets[i + 1], '^(%d+) (%d+)$')
+  if tonumber(expires) < tonumber(NOW) then
+    redis.call('HDEL', QUEUE, tickets[i])
+  elseif tickets[i] == holder then
+    mine = tonumber(number)
+  else
+    others[#others + 1] = tonumber(number)
+  end
+end
+local ahead = 0
+for _, number in ipairs(others) do
+  if not mine or number < mine then
+    ahead = ahead + 1
+  end
+end
+if held or draft[1] or ahead > 0 then
+  mine = mine or redis.call('HINCRBY', META, 'tickets', 1)
+  redis.call('HSET', QUEUE, holder, whole(mine) .. ' ' .. whole(NOW + ticket_ms))
+  redis.call('PEXPIRE', QUEUE, ticket_ms)
+  if draft[1] and not held then
+    return {'orphan', tonumber(draft[1]), draft[4], draft[5]}
+  end
+  return {'waiting', ahead + 1}
+end
+redis.call('HDEL', QUEUE, holder)
+
+local n = redis.call('HINCRBY', META, 'n', 1)
+redis.call('SET', LOCK, n .. ' ' .. holder, 'PX', lease)
+redis.call('HSET', DRAFT, 'n', n, 'holder', holder, 'turn', turn_id, 'began', NOW, 'json', draft_json, 'status', status)
+redis.call('HSETNX', META, 'title', title)
+redis.call('HSET', META, 'updated', NOW)
+redis.call('HDEL', META, 'stop')
+tell('turn-started', 'n', n, 'turn', turn_id)
+keep(ttl)
+return begun(n)

@@ -1,0 +1,175 @@
+"""Place: one server, its connections, its circuit and its clock; and ``One``, the store that is a single place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ...errors import StoreUnavailable
+from .clients import CALL_SECONDS, RedisError, client_of, exchange, is_trouble, words
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from .clients import AskError, Command, Redis
+
+OPEN_SECONDS: Final = 1.0
+"""After a failure a server is left alone for this long, so that a dead one costs one request its time-out, not all."""
+
+
+class Place:
+    """``locate`` returns the URL of a server that is up; it is asked again after a failure.
+
+    ``patience`` is how many seconds more than a call ``locate`` may take: it may have to start the server.
+    ``ahead`` is how many seconds the server's clock is ahead of ``clock``, None while nobody looked.
+    """
+
+    def __init__(
+        self, locate: Callable[[], Awaitable[str]], clock: Callable[[], float], *, patience: float = 0.0
+    ) -> None:
+        self._locate = locate
+        self._clock = clock
+        self._patience = patience
+        self._client: Redis | None = None
+        self._connecting: asyncio.Task[Redis] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._left_alone_until = 0.0
+        self.ahead: float | None = None
+        self.trouble = ""
+        """What was wrong when it was last asked, empty if nothing."""
+
+    async def send(self, commands: Sequence[Command], until: float, *, asking: bool = False) -> list[Any]:
+        """Return the replies to ``commands``, sent together on one connection, by the loop's time ``until``.
+
+        What was refused is a redis-py error in its place. ``asking``: they are about keys that are still to move here.
+        Raises StoreUnavailable where the server is in trouble: at once for as long as it is left alone.
+        """
+        if self._clock() < self._left_alone_until:
+            raise StoreUnavailable(self.trouble)
+        trying = bool(self.trouble)
+        if trying:  # by one; others need not wait to hear that it is still dead
+            self._left_alone_until = self._clock() + CALL_SECONDS
+        try:
+            replies = await self._sent([(b"ASKING",), *commands] if asking else commands, until, trying=trying)
+        except (RedisError, OSError, StoreUnavailable) as error:
+            trouble = StoreUnavailable(words(error))
+            self._leave_alone(trouble.message)
+            raise trouble from error
+        except BaseException:
+            if trying and self.trouble:
+                self._left_alone_until = 0.0  # whoever tried has left
+            raise
+        return replies[1:] if asking else replies
+
+    async def _sent(self, commands: Sequence[Command], until: float, *, trying: bool) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        client = self._client or await self._connected(until + self._patience)
+        until += min(loop.time() - started, self._patience)
+        try:
+            async with asyncio.timeout_at(until):
+                if trying:
+                    await client.ping()  # first, as the call itself may wait
+                    self.trouble, self._left_alone_until = "", 0.0
+                replies = await exchange(client, commands)
+        finally:
+            if client is not self._client:  # left alone meanwhile, and perhaps connected once more after that
+                self._close(client)
+        for reply in replies:
+            if isinstance(reply, RedisError) and is_trouble(reply):
+                raise reply
+        return replies
+
+    def _leave_alone(self, why: str) -> None:
+        self._left_alone_until = self._clock() + OPEN_SECONDS
+        self.ahead = None  # another server may come up in its place
+        self.trouble = why
+        self._drop()  # a new connection may have to start the server first
+
+    async def _connected(self, until: float) -> Redis:
+        """Return the client, connecting first; one connection attempt serves all who wait for it."""
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+            self._connecting.add_done_callback(self._has_connected)
+        async with asyncio.timeout_at(until):
+            return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> Redis:
+        return client_of(await self._locate())
+
+    def _has_connected(self, connecting: asyncio.Task[Redis]) -> None:
+        if self._connecting is connecting:
+            self._connecting = None
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._client = connecting.result()
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            self._close(client)
+
+    def _close(self, client: Redis) -> None:
+        """Close it without making anybody wait: a frozen server takes its time for that, too."""
+        closing = asyncio.ensure_future(_closed(client))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if (connecting := self._connecting) is not None:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+        self._drop()
+        await asyncio.gather(*self._closing)
+
+
+async def _closed(client: Redis) -> None:
+    with contextlib.suppress(RedisError, OSError):  # it is thrown away because it is broken
+        await client.aclose()
+
+
+class Places(Protocol):
+    """Who has which key."""
+
+    async def of(self, key: str | bytes | None, until: float) -> Place:
+        """Return the place of ``key``, any for None, by the loop's time ``until``; raises StoreUnavailable."""
+
+    def moved(self, error: AskError, place: Place) -> Place:
+        """Return where ``place`` says the key is; raises StoreUnavailable."""
+
+    def all(self) -> list[Place]:
+        """Return those that were needed so far."""
+
+    def counts(self) -> dict[str, int]:
+        """Return how many primaries and replicas there are, as far as it is known."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class One:
+    """All keys are in one place."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    async def of(self, key: str | bytes | None, until: float) -> Place:  # noqa: ARG002  wherever that is
+        """Return the place."""
+        return self._place
+
+    def moved(self, error: AskError, place: Place) -> Place:  # noqa: ARG002
+        """Raise StoreUnavailable: nothing can move."""
+        raise StoreUnavailable("The store is a cluster: set storage.cluster = true in the configuration.") from error
+
+    def all(self) -> list[Place]:
+        """Return the place."""
+        return [self._place]
+
+    def counts(self) -> dict[str, int]:
+        """Return nothing: it did not say."""
+        return {}
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._place.aclose()

@@ -1,0 +1,183 @@
+"""One turn at a time, and the log of its answer, in Valkey."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from ...errors import FenceLost, StoreUnavailable, StreamNotFound
+from ...types import Source
+from .. import records
+from ..base import TICKET_SECONDS, Asked, Begun, Draft, Log, Logged, Orphan, Waiting
+from ..logs import dump_event, load_events
+from .keys import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...types import Event, SessionKey, Turn
+    from ..base import Hold, Lives
+    from .keys import Keys
+    from .link import Link
+
+
+class TurnVerbs:
+    """The verbs of Store about turns and streams."""
+
+    _link: Link
+    _keys: Keys
+
+    async def begin(
+        self, key: SessionKey, holder: str, draft: Draft, lives: Lives, *, create: bool
+    ) -> Begun | Waiting | Asked | Orphan:
+        """See Store."""
+        source = {"kind": draft.source.kind, "notebook": draft.source.notebook, "cell": draft.source.cell}
+        told = orjson.dumps({"turn_id": draft.turn_id, "prompt": draft.prompt, "source": source})
+        names = self._keys.session(key)
+        for _ in range(2):
+            said = await self._link.script(
+                "begin",
+                names,
+                *(holder, milliseconds(lives.lease), milliseconds(lives.session), int(create)),
+                *(await self._link.deadline(names[0]), milliseconds(TICKET_SECONDS)),
+                *(draft.turn_id, records.title_of(draft.prompt), told),
+            )
+            if said[0] != b"late":
+                break
+            self._link.forget_clock()  # the server's clock may have been set: look at it again
+        begun = _begun(key, said)
+        if isinstance(begun, Begun):
+            await self._index(key, begun.now)
+        return begun
+
+    async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
+        """See Store."""
+        times = milliseconds(lives.lease), milliseconds(lives.session)
+        said = await self._link.script("renew", self._keys.session(hold.key), hold.n, hold.holder, *times)
+        answer: Literal["held", "stop", "lost"] = said.decode()
+        return answer
+
+    async def release(self, key: SessionKey, holder: str) -> None:
+        """See Store."""
+        await self._link.script("release", self._keys.session(key), holder)
+
+    async def log(self, hold: Hold, events: Sequence[Event], lives: Lives) -> Logged:
+        """See Store."""
+        (last, *stop), _ = await self._link.copied_script(
+            "log",
+            self._keys.session(hold.key, stream=hold.n),
+            *(hold.n, hold.holder, milliseconds(lives.stream), number_of(events[0])),
+            *map(dump_event, events),
+        )
+        if last == b"fenced":
+            raise _lost(hold.key)
+        return Logged(int(last), bool(stop[0]))
+
+    async def append(self, hold: Hold, turn: Turn, events: Sequence[Event], lives: Lives) -> bool:
+        """See Store."""
+        said, copied = await self._append(hold.key, hold.holder, turn, events, lives)
+        if said == b"fenced":
+            raise _lost(hold.key)
+        await self._index(hold.key, turn.ended_at)
+        return copied
+
+    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives) -> bool:
+        """See Store."""
+        said, _ = await self._append(key, "", turn, [event], lives)
+        return bool(said == b"stored")
+
+    async def _append(
+        self, key: SessionKey, holder: str, turn: Turn, events: Sequence[Event], lives: Lives
+    ) -> tuple[Any, bool]:
+        return await self._link.copied_script(
+            "append",
+            self._keys.session(key, stream=turn.n),
+            *(turn.n, holder, turn.id, records.dump(turn), turn.status),
+            *(milliseconds(lives.session), milliseconds(lives.stream)),
+            *(number_of(events[0]) if events else 1, len(events)),
+            *map(dump_event, events),
+            *records.counts([turn]),
+        )
+
+    async def orphan(self, key: SessionKey) -> Orphan | None:
+        """See Store."""
+        meta, lock, draft = (self._keys.of(key, what) for what in ("meta", "lock", "draft"))
+        exists, held, told = await self._link.pipe(
+            ("EXISTS", meta), ("EXISTS", lock), ("HMGET", draft, "n", "began", "json")
+        )
+        if not exists:
+            raise records.no_session(key.id)
+        return None if held or told[0] is None else _orphan(*told)
+
+    async def logged(self, key: SessionKey, n: int, after: int, wait: float = 0.0) -> Log:
+        """See Store."""
+        found = await self._read(key, n, after)
+        if found.events or not found.live or not wait:
+            return found
+        name = self._keys.of(key, f"stream:{n}")
+        block = milliseconds(wait)
+        said = await self._link.call("XREAD", "BLOCK", block, "STREAMS", name, f"{n}-{after}", wait=wait)
+        return await self._read(key, n, after) if not said else _log(said[0][1], n, after, held=True)
+
+    async def _read(self, key: SessionKey, n: int, after: int) -> Log:
+        stream, lock, draft = (self._keys.of(key, what) for what in (f"stream:{n}", "lock", "draft"))
+        entries, newest, held, drafted = await self._link.pipe(
+            ("XRANGE", stream, f"({n}-{after}", "+"),
+            ("XREVRANGE", stream, "+", "-", "COUNT", 1),
+            ("GET", lock),
+            ("HGET", draft, "n"),
+        )
+        if not newest and drafted != str(n).encode():
+            raise StreamNotFound(f"There is no stream {key.id}~{n}: it never was, or its log has expired.")
+        making = bool(held) and held.startswith(f"{n} ".encode())
+        return _log(entries, n, after, held=making and not _log(newest, n, 0, held=False).ended)
+
+    async def ask_to_stop(self, key: SessionKey, n: int) -> bool:
+        """See Store."""
+        return bool(await self._link.script("stop", self._keys.session(key), n))
+
+    async def _index(self, key: SessionKey, when: float) -> None:
+        """Note the session's last use; a hint, on another slot than the session."""
+        await self._link.call("ZADD", self._keys.index(key.owner), when, key.id)
+
+
+def number_of(event: Event) -> int:
+    """Return K of an event's id ``N-K``."""
+    return int(event.id.partition("-")[2])
+
+
+def _lost(key: SessionKey) -> FenceLost:
+    return FenceLost(f"The session {key.id!r} went on without this turn.")
+
+
+def _begun(key: SessionKey, said: Sequence[Any]) -> Begun | Waiting | Asked | Orphan:
+    match said[0]:
+        case b"late":
+            raise StoreUnavailable("The store did not answer in time.")
+        case b"missing":
+            raise records.no_session(key.id)
+        case b"waiting":
+            return Waiting(int(said[1]))
+        case b"asked":
+            return Asked(int(said[1]))
+        case b"orphan":
+            return _orphan(*said[1:])
+    turns = tuple(records.load(one) for one in reversed(said[3]))
+    return Begun(n=int(said[1]), now=int(said[2]) / 1000, status=said[0].decode(), turns=turns)
+
+
+def _orphan(n: bytes, began: bytes, told: bytes) -> Orphan:
+    raw = orjson.loads(told)
+    return Orphan(int(n), int(began) / 1000, Draft(raw["turn_id"], raw["prompt"], Source(**raw["source"])))
+
+
+def _log(entries: Sequence[Any], n: int, after: int, *, held: bool) -> Log:
+    events: list[Event] = []
+    for name, fields in entries:
+        last = int(name.partition(b"-")[2])
+        events += load_events(fields[b"events"], n, last)
+    events = [event for event in events if number_of(event) > after]
+    found = Log(tuple(events), held)
+    return replace(found, live=False) if found.ended else found

@@ -1,0 +1,294 @@
+"""Turns, one at a time: a turn gets its conversation, holds it while it is answered, and is stored at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from . import policy
+from .errors import FenceLost, InvalidRequest, InvalidSessionId, SessionBusy, StoreUnavailable, WarpError
+from .stores.base import Asked, Begun, Draft, Hold, Lives, Orphan, Waiting
+from .types import Result, SessionKey, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+    from .base import Chances
+    from .config import WarpConfig
+    from .orphans import Orphans
+    from .stores.base import Store
+    from .types import ChatRequest, Event
+
+log = logging.getLogger("warp_magics.sessions")
+
+LEASE_SECONDS: Final = 6.0
+"""With the grace of orphans, a dead producer is noticed within ten seconds."""
+_POLL_SECONDS: Final = 0.02
+_LONGEST_POLL: Final = 0.25  # well within a ticket's life
+STORE_SECONDS: Final = 1.0
+"""How long the end of an answer waits for its turn to be stored."""
+_AGAIN_SECONDS: Final = 0.5  # of a store that comes back a holder is to be heard before the grace of orphans is over
+_RETRY_SECONDS: Final = 1.2  # longer than a store in trouble is left alone
+_PERSISTENCE_SECONDS: Final = 60.0  # how long a turn is tried to be stored, or given back: a fail-over takes seconds
+WITHOUT_HISTORY: Final = "storage unavailable, answered without history"
+STARTED_AGAIN: Final = "session expired, started again"
+NOT_STORED: Final = "the turn could not be stored"
+NOT_COPIED: Final = "the turn is stored, but not yet on as many replicas as storage.wait_replicas asks for"
+_SESSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A turn about to be asked. ``hold`` is None where nothing is kept; ``now`` is the store's clock where there is one."""
+
+    turn_id: str
+    n: int
+    now: float
+    turns: tuple[Turn, ...]
+    hold: Hold | None = None
+    session_id: str | None = None
+    status: Literal["restarted", "stateless"] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def stream_id(self) -> str | None:
+        """``{sessionId}~{N}``; None where nothing is kept."""
+        return f"{self.hold.key.id}~{self.n}" if self.hold else None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """This turn, by the id its asker gave it, was asked before: its answer is this stream's."""
+
+    key: SessionKey
+    n: int
+
+
+def is_session_id(text: str) -> bool:
+    """Return whether ``text`` may be a session's id."""
+    return _SESSION_ID.fullmatch(text) is not None
+
+
+def check_session_id(session_id: str) -> str:
+    """Return ``session_id``; raises InvalidSessionId saying what is allowed."""
+    if not is_session_id(session_id):
+        raise InvalidSessionId(
+            f"{session_id[:140]!r} is not a session id: 1 to 128 characters of A-Z a-z 0-9 . _ - are allowed."
+        )
+    return session_id
+
+
+class Turns:
+    """``name`` is this gateway's: two of them are not to take each other's turns for their own."""
+
+    def __init__(
+        self,
+        config: WarpConfig,
+        store: Store,
+        orphans: Orphans,
+        chances: Chances,
+        name: str,
+    ) -> None:
+        self._wait = config.limits.session_wait
+        self.lives = lives(config)
+        self._store = store
+        self._orphans = orphans
+        self._chances = chances
+        self._name = name
+        self._late: set[asyncio.Task[Any]] = set()
+
+    def new_id(self, request: ChatRequest) -> str:
+        """Return the turn's id, its asker's where that gave one; raises InvalidRequest for one that is none."""
+        if request.turn_id is None:
+            return self._chances.new_id()
+        if not is_session_id(request.turn_id):
+            raise InvalidRequest("A turn's id has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
+        return request.turn_id
+
+    async def open(self, request: ChatRequest, turn_id: str) -> Opened | Before:
+        """Give a prompt its turn: the session's next number and the turns before it.
+
+        Waits in line while others have the session. Raises InvalidRequest, InvalidSessionId, SessionNotFound,
+        SessionBusy; a store that is down is no error: the turn is answered without history and says so.
+        """
+        policy.check(request)
+        if not request.store:
+            return Opened(turn_id, 1, self._chances.wall(), _told(request.history))
+        wanted = self._chances.new_id() if request.session_id is None else check_session_id(request.session_id)
+        key = SessionKey(request.owner, wanted)
+        try:
+            begun = await self._begin(key, request, turn_id)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable reason=%s", error.message)
+            return Opened(
+                turn_id,
+                1,
+                self._chances.wall(),
+                _told(request.history),
+                session_id=request.session_id,
+                status="stateless",
+                warnings=(WITHOUT_HISTORY,),
+            )
+        if isinstance(begun, Asked):
+            return Before(key, begun.n)
+        again = begun.status == "restarted"
+        return Opened(
+            turn_id,
+            begun.n,
+            begun.now,
+            _told(request.history) or begun.turns,
+            Hold(key, begun.n, self._holder(turn_id)),
+            key.id,
+            "restarted" if again else None,
+            (STARTED_AGAIN,) if again else (),
+        )
+
+    def _holder(self, turn_id: str) -> str:
+        return f"{turn_id}@{self._name}"
+
+    async def _begin(self, key: SessionKey, request: ChatRequest, turn_id: str) -> Begun | Asked:
+        draft, holder = Draft(turn_id, request.prompt, request.source), self._holder(turn_id)
+        create = request.create_session or request.session_id is None
+        deadline = self._chances.clock() + self._wait
+        while True:
+            said = await self._ask(key, holder, draft, create=create)
+            if isinstance(said, Begun | Asked):
+                return said
+            if self._chances.clock() >= deadline:
+                self._in_background(self._let_go(key, holder))
+                raise SessionBusy(
+                    f"Other turns have held the session {key.id!r} for longer than {self._wait:g} s "
+                    "(limits.session_wait).",
+                    retry_after=LEASE_SECONDS,
+                )
+            if isinstance(said, Orphan):
+                self._orphans.notice(key, said)
+            place = said.position if isinstance(said, Waiting) else 1
+            await self._paused(min(_LONGEST_POLL, _POLL_SECONDS * place), key, holder)
+
+    async def _paused(self, seconds: float, key: SessionKey, holder: str) -> None:
+        try:
+            await self._chances.sleep(seconds)
+        except asyncio.CancelledError:  # nobody waits for this turn any more: out of the queue
+            self._in_background(self._let_go(key, holder))
+            raise
+
+    async def _ask(
+        self, key: SessionKey, holder: str, draft: Draft, *, create: bool
+    ) -> Begun | Waiting | Asked | Orphan:
+        """Ask the store for the session once; one that nobody waits for any more is given back."""
+        asking = asyncio.ensure_future(self._store.begin(key, holder, draft, self.lives, create=create))
+        try:
+            return await asyncio.shield(asking)
+        except (asyncio.CancelledError, StoreUnavailable):
+            self._in_background(self._let_go(key, holder, asking))
+            raise
+
+    async def _let_go(self, key: SessionKey, holder: str, asking: asyncio.Future[Any] | None = None) -> None:
+        """Give back what ``asking`` may have got: a begin whose reply was lost holds the session too."""
+        with contextlib.suppress(WarpError):
+            if asking is not None:
+                await asking
+        deadline = self._chances.clock() + _PERSISTENCE_SECONDS
+        while self._chances.clock() < deadline:
+            try:
+                await self._store.release(key, holder)
+            except StoreUnavailable:
+                await self._chances.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    @contextlib.asynccontextmanager
+    async def held(self, opened: Opened, stop: Callable[[], None]) -> AsyncIterator[None]:
+        """Hold the session's lease while the turn is answered; calls ``stop`` where another process asks for an end."""
+        if opened.hold is None:
+            yield
+            return
+        renewing = asyncio.create_task(self._renew(opened.hold, stop))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, hold: Hold, stop: Callable[[], None]) -> None:
+        pause = self.lives.lease / 3
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                said = await self._store.renew(hold, self.lives)
+            except StoreUnavailable:
+                log.warning("lease_not_renewed session=%s", hold.key.id)
+                pause = _AGAIN_SECONDS
+                continue
+            pause = self.lives.lease / 3
+            if said == "lost":
+                log.warning("lease_lost session=%s", hold.key.id)
+                return
+            if said == "stop":
+                stop()
+
+    async def close(self, opened: Opened, turn: Turn, events: Sequence[Event]) -> str | None:
+        """Store ``turn`` and the last ``events`` of its log; returns a warning where it is not known to be stored in time.
+
+        A slow store is still given the turn in the background: the same turn twice is stored once.
+        """
+        if opened.hold is None:
+            return None
+        storing = self._in_background(self._append(opened.hold, turn, events))
+        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        if not done:
+            return NOT_STORED
+        error = storing.exception()
+        if error is None:
+            return None if storing.result() else NOT_COPIED
+        if isinstance(error, StoreUnavailable | FenceLost):
+            return f"{NOT_STORED}: {error.message}"
+        raise error
+
+    def _done(self, storing: asyncio.Task[Any]) -> None:
+        self._late.discard(storing)
+        if not storing.cancelled():
+            storing.exception()  # asked for: who waited has it, and ``_append`` has logged it
+
+    async def _append(self, hold: Hold, turn: Turn, events: Sequence[Event]) -> bool:
+        deadline = self._chances.clock() + _PERSISTENCE_SECONDS
+        while True:
+            try:
+                return await self._store.append(hold, turn, events, self.lives)
+            except StoreUnavailable:
+                if self._chances.clock() >= deadline:
+                    log.error("turn_not_stored session=%s turn=%s", hold.key.id, turn.id)  # noqa: TRY400 - no trace to see
+                    raise
+                await self._chances.sleep(_RETRY_SECONDS)
+            except FenceLost:
+                log.error("turn_not_stored session=%s turn=%s: fenced", hold.key.id, turn.id)  # noqa: TRY400 - likewise
+                raise
+
+    async def aclose(self) -> None:
+        """Wait a moment for turns still being stored."""
+        if self._late:
+            _, pending = await asyncio.wait(self._late, timeout=STORE_SECONDS)
+            for task in pending:
+                task.cancel()
+
+
+def lives(config: WarpConfig) -> Lives:
+    """Return how long things are kept, as the configuration says."""
+    return Lives(LEASE_SECONDS, config.limits.history_expiration, config.storage.stream_expiration)
+
+
+def _told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
+    return tuple(
+        Turn("", n, prompt, reply, "complete", Result.COMPLETE, None, 0.0, 0.0)
+        for n, (prompt, reply) in enumerate(history, start=1)
+    )

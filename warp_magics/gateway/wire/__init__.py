@@ -1,0 +1,158 @@
+"""AI Warp's wire format: JSON bodies and events to our types and back. camelCase lives here and nowhere else.
+
+Names only, each loaded when it is first used: who reads answers needs nothing of what parses bodies.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .back import (
+        error_of,
+        event_of,
+        json_of,
+        model_of,
+        models_of,
+        page_of,
+        response_of,
+        session_event_of,
+        session_of,
+        status_of,
+        stopped_of,
+        turn_of,
+        turns_of,
+    )
+    from .bodies import (
+        Ask,
+        Changes,
+        Fork,
+        NewSession,
+        Rewind,
+        read_ask,
+        read_changes,
+        read_fork,
+        read_new_session,
+        read_rewind,
+    )
+    from .out import (
+        ask_bytes,
+        error_json,
+        event_bytes,
+        failure_bytes,
+        fork_bytes,
+        json_bytes,
+        model_json,
+        page_json,
+        response_json,
+        rewind_bytes,
+        session_bytes,
+        session_event_bytes,
+        session_json,
+        status_json,
+        time_json,
+        turn_json,
+        usage_json,
+    )
+
+_HOMES: Final = {
+    "back": (
+        "error_of",
+        "event_of",
+        "json_of",
+        "model_of",
+        "models_of",
+        "page_of",
+        "response_of",
+        "session_event_of",
+        "session_of",
+        "status_of",
+        "stopped_of",
+        "turn_of",
+        "turns_of",
+    ),
+    "bodies": (
+        "Ask",
+        "Changes",
+        "Fork",
+        "NewSession",
+        "Rewind",
+        "read_ask",
+        "read_changes",
+        "read_fork",
+        "read_new_session",
+        "read_rewind",
+    ),
+    "out": (
+        "ask_bytes",
+        "error_json",
+        "event_bytes",
+        "failure_bytes",
+        "fork_bytes",
+        "json_bytes",
+        "model_json",
+        "page_json",
+        "response_json",
+        "rewind_bytes",
+        "session_bytes",
+        "session_event_bytes",
+        "session_json",
+        "status_json",
+        "time_json",
+        "turn_json",
+        "usage_json",
+    ),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Ask",
+    "Changes",
+    "Fork",
+    "NewSession",
+    "Rewind",
+    "ask_bytes",
+    "error_json",
+    "error_of",
+    "event_bytes",
+    "event_of",
+    "failure_bytes",
+    "fork_bytes",
+    "json_bytes",
+    "json_of",
+    "model_json",
+    "model_of",
+    "models_of",
+    "page_json",
+    "page_of",
+    "read_ask",
+    "read_changes",
+    "read_fork",
+    "read_new_session",
+    "read_rewind",
+    "response_json",
+    "response_of",
+    "rewind_bytes",
+    "session_bytes",
+    "session_event_bytes",
+    "session_event_of",
+    "session_json",
+    "session_of",
+    "status_json",
+    "status_of",
+    "stopped_of",
+    "time_json",
+    "turn_json",
+    "turn_of",
+    "turns_of",
+    "usage_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

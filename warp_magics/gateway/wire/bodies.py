@@ -1,0 +1,221 @@
+"""JSON bodies to requests: what a caller wrote, checked field by field."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from ..errors import InvalidRequest, UnprocessableRequest
+from ..types import ChatRequest, Parameters, Source
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
+_TURN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_METADATA: Final = 16 * 1024
+"""Bytes of JSON that a session's metadata may have."""
+_TITLE: Final = 200
+_CENTURY: Final = 36525 * 86400.0
+_TOO_DEEP: Final = "is nested too deeply"
+
+
+def _seconds(value: object) -> object:
+    """Return a duration with a unit in seconds, anything else as it is."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else value
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError:
+        raise ValueError(_TOO_DEEP) from None
+    if size > _METADATA:
+        raise ValueError("is over 16 KB of JSON")
+    return value
+
+
+_Title = Annotated[str, Field(max_length=_TITLE)]
+_Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
+# A store keeps milliseconds, and cannot count to infinity.
+_Ttl = Annotated[float, Field(ge=0.001, le=_CENTURY), BeforeValidator(_seconds)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class ModelName(_Body):
+    """A model as AI Warp's client may write it."""
+
+    provider: str
+    model: str
+
+
+class Exchange(_Body):
+    """One entry of ``history``."""
+
+    prompt: str
+    response: str
+
+
+class Origin(_Body):
+    """Where a prompt came from."""
+
+    kind: Literal["cell", "panel", "python", "rest"] = "rest"
+    notebook: str | None = None
+    cell: str | None = None
+
+
+class Ask(_Body):
+    """The body of ``prompt`` and ``stream``."""
+
+    prompt: str
+    session_id: str | None = None
+    create_session: bool = False
+    store: bool = True
+    context: str | dict[str, Any] | list[Any] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: int | None = None
+    stop: list[str] | str | None = None
+    models: list[str | ModelName] = []
+    history: list[Exchange] = []
+    source: Origin = Origin()
+    timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
+    # AI Warp's client always sends these two; the path says whether to stream, a Last-Event-ID what to resume.
+    stream: bool | None = None
+    resume: bool | None = None
+
+    @field_validator("models", "history", mode="before")
+    @classmethod
+    def _null_is_none_given(cls, value: object) -> object:
+        return [] if value is None else value
+
+
+class NewSession(_Body):
+    """The body of ``POST sessions``; ``ttl`` in seconds without use."""
+
+    session_id: str | None = None
+    title: _Title = ""
+    ttl: _Ttl | None = None
+    metadata: _Metadata | None = None
+
+
+class Changes(_Body):
+    """The body of ``PATCH sessions/{id}``: what is None stays as it is."""
+
+    title: _Title | None = None
+    ttl: _Ttl | None = None
+    metadata: _Metadata | None = None
+
+
+class Fork(_Body):
+    """The body of ``fork``: up to and with the turn ``at`` (None: all), under the id ``session_id`` (None: a fresh one)."""
+
+    at: str | None = None
+    session_id: str | None = None
+
+
+class Rewind(_Body):
+    """The body of ``rewind``: the turn that is to be the last."""
+
+    to: str
+
+
+def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest:
+    """Return the request that ``body`` holds; ``turn_id`` is the header ``Idempotency-Key``, where there is one.
+
+    Raises InvalidRequest for a body that is not a JSON object or has no prompt and for a key that is no id,
+    UnprocessableRequest for fields that are unknown or wrong, with their names.
+    """
+    raw = _object(body, such_as='{"prompt": "…"}')
+    if not raw.get("prompt"):
+        raise InvalidRequest("The prompt is missing or empty.")
+    if turn_id is not None and not _TURN_ID.fullmatch(turn_id):
+        raise InvalidRequest("An Idempotency-Key has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
+    ask = _checked(Ask, raw)
+    stop = [ask.stop] if isinstance(ask.stop, str) else ask.stop or []
+    return ChatRequest(
+        prompt=ask.prompt,
+        session_id=ask.session_id,
+        create_session=ask.create_session,
+        store=ask.store,
+        owner=owner,
+        context=_context(ask.context),
+        models=tuple(m if isinstance(m, str) else f"{m.provider}:{m.model}" for m in ask.models),
+        parameters=Parameters(ask.temperature, ask.max_tokens, ask.top_p, ask.seed, tuple(stop)),
+        history=tuple((one.prompt, one.response) for one in ask.history),
+        source=Source(ask.source.kind, ask.source.notebook, ask.source.cell),
+        timeout=ask.timeout,
+        turn_id=turn_id,
+    )
+
+
+def read_new_session(body: bytes) -> NewSession:
+    """Return what a new session is to be; raises as ``read_ask`` does."""
+    return _checked(NewSession, _object(body, such_as='{"title": "…"}'))
+
+
+def read_changes(body: bytes) -> Changes:
+    """Return what is to change of a session's description; raises as ``read_ask`` does."""
+    return _checked(Changes, _object(body, such_as='{"title": "…"}'))
+
+
+def read_fork(body: bytes) -> Fork:
+    """Return where and under what id a session is to be forked; raises as ``read_ask`` does."""
+    return _checked(Fork, _object(body, such_as='{"at": "…"}'))
+
+
+def read_rewind(body: bytes) -> str:
+    """Return the id of the turn to go back to; raises as ``read_ask`` does."""
+    return _checked(Rewind, _object(body, such_as='{"to": "…"}')).to
+
+
+def _object(body: bytes, such_as: str) -> dict[str, Any]:
+    try:
+        raw = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not JSON: {error}.") from None
+    if not isinstance(raw, dict):
+        raise InvalidRequest(f"The body is to be a JSON object such as {such_as}.")
+    return raw
+
+
+_B = TypeVar("_B", bound=_Body)
+
+
+def _checked(kind: type[_B], raw: dict[str, Any]) -> _B:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        faults = _faults(error)
+        told = "; ".join(f"{name}: {what}" for name, what in faults.items())
+        raise UnprocessableRequest(f"The body has faults: {told}.", details={"fields": faults}) from None
+
+
+# What pydantic puts into a fault's path where several types were tried.
+_TRIED = ("str", "list[", "dict[", ModelName.__name__)
+
+
+def _faults(error: ValidationError) -> dict[str, str]:
+    """Return what is wrong with each field, by its path."""
+    faults: dict[str, str] = {}
+    for one in error.errors(include_input=False, include_url=False, include_context=False):
+        path = ".".join(str(part) for part in one["loc"] if not str(part).startswith(_TRIED))
+        what = "unknown field" if one["type"] == "extra_forbidden" else one["msg"].removeprefix("Value error, ")
+        faults[path] = f"{faults[path]}; or: {what}" if path in faults else what
+    return faults
+
+
+def _context(context: str | dict[str, Any] | list[Any] | None) -> str | None:
+    if isinstance(context, str) or context is None:
+        return context
+    try:
+        return orjson.dumps(context).decode()
+    except TypeError:
+        raise UnprocessableRequest(f"context {_TOO_DEEP}.", details={"fields": {"context": _TOO_DEEP}}) from None

@@ -1,0 +1,300 @@
+"""Requests, answers, events and descriptions to JSON and to server-sent events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from ..errors import InvalidRequest, WarpError
+from ..sse import encode
+from ..types import Attempt, Ended, Failed, Reasoning, Restarted, Source, Started, Text, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..types import (
+        Call,
+        ChatRequest,
+        ChatResponse,
+        Event,
+        GatewayStatus,
+        ModelState,
+        Page,
+        Session,
+        SessionEvent,
+        Turn,
+        Usage,
+    )
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+def ask_bytes(request: ChatRequest) -> bytes:
+    """Return the body of ``prompt`` and ``stream`` that asks ``request``, what is left to the gateway left out.
+
+    The owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises InvalidRequest for text that is none.
+    """
+    given, parameters = request, request.parameters
+    body: dict[str, object] = {"prompt": given.prompt} | _given(
+        sessionId=given.session_id,
+        createSession=given.create_session or None,
+        store=None if given.store else False,
+        context=given.context,
+        temperature=parameters.temperature,
+        maxTokens=parameters.max_tokens,
+        topP=parameters.top_p,
+        seed=parameters.seed,
+        stop=list(parameters.stop) or None,
+        models=list(given.models) or None,
+        history=[{"prompt": prompt, "response": response} for prompt, response in given.history] or None,
+        source=_source(given.source) if given.source != Source() else None,
+        timeout=given.timeout,
+    )
+    return _asked(body)
+
+
+def session_bytes(
+    session_id: str | None = None,
+    title: str | None = None,
+    ttl: float | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> bytes:
+    """Return the body that makes a session or changes one; what is None is left out."""
+    described = None if metadata is None else dict(metadata)
+    return _asked(_given(sessionId=session_id, title=title, ttl=ttl, metadata=described))
+
+
+def fork_bytes(at: str | None, session_id: str | None) -> bytes:
+    """Return the body of ``fork``."""
+    return _asked(_given(at=at, sessionId=session_id))
+
+
+def rewind_bytes(to: str) -> bytes:
+    """Return the body of ``rewind``."""
+    return _asked({"to": to})
+
+
+def _given(**fields: object) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _asked(body: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from None
+
+
+# -- answers and events ----------------------------------------------------------------------------
+
+
+def response_json(said: ChatResponse) -> dict[str, object]:
+    """Return an answer as ``prompt`` gives it and ``end`` carries it."""
+    body: dict[str, object] = {
+        "text": said.text,
+        "result": said.result,
+        "sessionId": said.session_id,
+        "turnId": said.turn_id,
+        "streamId": said.stream_id,
+        "model": said.model,
+        "usage": usage_json(said.usage),
+        "cost": said.cost,
+        "route": _route(said.route),
+        "warnings": list(said.warnings),
+    }
+    calls = [_call(call) for call in said.tool_calls] or None
+    return body | _given(toolCalls=calls, sessionStatus=said.session_status, firstToken=said.first_token)
+
+
+def event_bytes(event: Event) -> bytes:
+    """Return ``event`` as one server-sent event, one line of JSON in it."""
+    name, data = _event(event)
+    return encode(orjson.dumps(data).decode(), event=name, id=event.id)
+
+
+def failure_bytes(error: WarpError) -> bytes:
+    """Return an error that came before a model had begun, for a reader whose status has gone out already."""
+    return event_bytes(Failed(error))
+
+
+def _event(event: Event) -> tuple[str, dict[str, object]]:  # noqa: PLR0911 - a case an event
+    match event:
+        case Text(text=text):
+            return "content", {"response": text}
+        case Reasoning(text=text):
+            return "reasoning", {"text": text}
+        case Started():
+            return "start", _start(event)
+        case ToolCall(call=call):
+            return "tool_call", _call(call)
+        case Restarted():
+            return "restart", {"reason": event.reason, "from": event.from_model, "to": event.to_model}
+        case Ended(response=said):
+            return "end", {"response": response_json(said)}
+        case Failed(error=error, response=said):
+            return "error", error_json(error, partial=said.text if said else None)
+
+
+def _start(event: Started) -> dict[str, object]:
+    ids = {"sessionId": event.session_id, "streamId": event.stream_id, "turnId": event.turn_id}
+    told = _given(warnings=list(event.warnings) or None, sessionStatus=event.session_status)
+    return {**ids, "model": event.model, **told}
+
+
+def error_json(error: Exception, partial: str | None = None) -> dict[str, object]:
+    """Return an error's body; foreign exceptions tell nothing of themselves."""
+    if not isinstance(error, WarpError):
+        error = WarpError("The gateway failed.")
+    details = {name: _plain(value) for name, value in error.details.items()}
+    # A code that this version does not know is handed on as it was told.
+    code = details.pop("code", error.code) if type(error) is WarpError else error.code
+    body: dict[str, object] = {"code": code, "message": error.message}
+    if details:
+        body["details"] = details
+    if error.retry_after is not None:
+        body["retryAfter"] = round(error.retry_after, 3)
+    if partial is not None:
+        body["partial"] = partial
+    return body
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple) and value and isinstance(value[0], Attempt):
+        return _route(value)
+    return value
+
+
+# -- turns and sessions ----------------------------------------------------------------------------
+
+
+def turn_json(turn: Turn) -> dict[str, object]:
+    """Return a turn as ``history`` lists it."""
+    body: dict[str, object] = {
+        "turnId": turn.id,
+        "n": turn.n,
+        "prompt": turn.prompt,
+        "attachments": [],
+        "toolResults": [],
+        "response": turn.response,
+        "toolCalls": [_call(call) for call in turn.tool_calls],
+        "status": turn.status,
+        "result": turn.result,
+        "model": turn.model,
+        "route": _route(turn.route),
+        "usage": usage_json(turn.usage),
+        "cost": turn.cost,
+        "firstToken": turn.first_token,
+        "startedAt": time_json(turn.started_at),
+        "endedAt": time_json(turn.ended_at),
+        "source": _source(turn.source),
+    }
+    return {**body, "error": dict(turn.error)} if turn.error else body
+
+
+def session_json(session: Session) -> dict[str, object]:
+    """Return a session's description."""
+    branches = [
+        {"branch": one.number, "after": one.after, "turns": one.turns, "createdAt": time_json(one.created_at)}
+        for one in session.branches
+    ]
+    return {**_listed(session), "liveStreamId": session.live_stream_id, "branches": branches}
+
+
+def page_json(page: Page) -> dict[str, object]:
+    """Return sessions as ``sessions`` lists them: without live streams and branches."""
+    return {"sessions": [_listed(one) for one in page.sessions], "nextCursor": page.cursor}
+
+
+def _listed(session: Session) -> dict[str, object]:
+    return {
+        "sessionId": session.key.id,
+        "title": session.title,
+        "turns": session.turns,
+        "createdAt": time_json(session.created_at),
+        "updatedAt": time_json(session.updated_at),
+        "expiresAt": None if session.expires_at is None else time_json(session.expires_at),
+        "ttl": session.ttl,
+        "metadata": dict(session.metadata),
+        "models": list(session.models),
+        "usage": usage_json(session.usage),
+        "cost": session.cost,
+    }
+
+
+def session_event_bytes(event: SessionEvent) -> bytes:
+    """Return what happened to a session as one server-sent event."""
+    told = _given(streamId=event.stream_id, turnId=event.turn_id, status=event.status)
+    return encode(orjson.dumps({"sessionId": event.session_id, **told}).decode(), event=event.kind, id=event.id)
+
+
+# -- the gateway's state ---------------------------------------------------------------------------
+
+
+def model_json(state: ModelState) -> dict[str, object]:
+    """Return a configured model as ``models`` lists it; durations in seconds."""
+    window = state.window
+    limits = {"rate": {"max": window.max, "timeWindow": window.seconds, "left": state.left}} if window else {}
+    body: dict[str, object] = {
+        "model": state.model,
+        "provider": state.model.partition(":")[0],
+        "alias": state.alias,
+        "inChain": state.in_chain,
+        "state": state.state,
+        "limits": limits,
+        "price": None,
+    }
+    if state.state == "cooling":
+        body |= {"reason": state.reason, "restoresIn": state.restores_in}
+    return body
+
+
+def status_json(status: GatewayStatus) -> dict[str, object]:
+    """Return what ``health/ready`` tells a user."""
+    return {
+        "status": "ok" if status.ok else "degraded",
+        "reasons": list(status.reasons),
+        "gatewayId": status.gateway_id,
+        "version": status.version,
+        "configured": status.configured,
+        "storage": dict(status.storage),
+    }
+
+
+def usage_json(usage: Usage) -> dict[str, int]:
+    """Return tokens."""
+    return {
+        "inputTokens": usage.input_tokens,
+        "outputTokens": usage.output_tokens,
+        "cachedTokens": usage.cached_tokens,
+        "reasoningTokens": usage.reasoning_tokens,
+    }
+
+
+def time_json(seconds: float) -> str:
+    """Return Unix seconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def json_bytes(body: object) -> bytes:
+    """Return ``body`` as JSON text."""
+    return orjson.dumps(body)
+
+
+def _route(route: Iterable[Attempt]) -> list[dict[str, object]]:
+    return [_attempt(one) for one in route]
+
+
+def _attempt(one: Attempt) -> dict[str, object]:
+    body: dict[str, object] = {"model": one.model, "outcome": one.outcome, "seconds": round(one.seconds, 4)}
+    return body | _given(status=one.status, reason=one.reason, restoresIn=one.restores_in)
+
+
+def _source(source: Source) -> dict[str, object]:
+    return {"kind": source.kind, "notebook": source.notebook, "cell": source.cell}
+
+
+def _call(call: Call) -> dict[str, object]:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
