@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(DEEPSEEK_API_KEY)
 
-.PHONY: help venv demo-model system demo test test-fast test-others lint bench clean clean-demo
+.PHONY: help venv demo-model system demo test test-fast test-others lint bench chaos clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ lint: venv ## ruff and mypy
 
 bench: venv ## what a prompt and a stream cost
 	$(BIN)/python -m benchmarks
+
+chaos: venv ## conversations go on while gateways and stores are killed; three minutes, a table
+	$(BIN)/python -m tests.chaos
 
 clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true

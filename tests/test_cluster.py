@@ -18,7 +18,6 @@ from tests.fakes.valkey_cluster import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.chaos.world import World
 

@@ -49,7 +49,7 @@ async def settled(gateway):
 
 
 @pytest.mark.asyncio
-async def test_readers_elsewhere_see_all_that_was_logged_and_then_the_end(fake, config, server, record_property):
+async def test_readers_elsewhere_see_all_that_was_logged_and_then_the_end(fake, config, server):
     """Two other instances notice at the same time; the turn is kept once, and told to the model by the next one."""
     settings = config("silent-3", "ok")
     async with elsewhere(settings, server.url, "dead") as far, instances(settings, server.url) as gateways:
@@ -61,8 +61,7 @@ async def test_readers_elsewhere_see_all_that_was_logged_and_then_the_end(fake, 
         await far.kill()
         told = await asyncio.gather(*following)
         took = time.monotonic() - killed
-        record_property("seconds_until_readers_know", round(took, 2))
-        assert took < PROMISE
+        assert took < PROMISE, f"readers knew after {took:.2f} s"
         for events in told:
             end = ends(events)
             assert [event.id for event in events] == [one["id"] for one in far.told[:4]] + ["1-5"]
