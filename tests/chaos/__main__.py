@@ -47,6 +47,8 @@ def table(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "longest fail-over, s", _longest(outcome.healed)
     yield "readers told that an answer's gateway was killed", str(len(times.told))
     yield "longest from the kill to that, s", _longest(times.told)
+    yield "the same while the store had trouble too", str(len(times.told_meanwhile))
+    yield "longest from the kill to that, s", _longest(times.told_meanwhile)
     yield "acknowledged answers, median, s", f"{median(times.answers or [0]):.1f}"
     yield "longest, s", _longest(times.answers)
     yield "acknowledged turns lost", str(len(faults["lost"]))

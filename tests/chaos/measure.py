@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .talk import Asked, Conversation, Seen
+    from .world import Fault
 
 
 @dataclass
@@ -17,21 +18,23 @@ class Times:
 
     told: list[float] = field(default_factory=list)
     """From a gateway's kill until a reader of an answer it was making was told that it is interrupted."""
+    told_meanwhile: list[float] = field(default_factory=list)
+    """The same where the store had trouble of its own meanwhile."""
     answers: list[float] = field(default_factory=list)
     """From a prompt's first asking until the end of an answer that is acknowledged."""
     unexplained: list[str] = field(default_factory=list)
     """Answers said to be interrupted that no killed gateway was making."""
 
 
-def measure(conversations: Iterable[Conversation], killed: Sequence[tuple[str, float]]) -> Times:
-    """Return how long readers waited; ``killed`` says which gateway died when."""
+def measure(conversations: Iterable[Conversation], faults: Sequence[Fault]) -> Times:
+    """Return how long readers waited, given all that befell the world."""
     times = Times()
     for one in conversations:
         for asked in one.asked:
             readers = [asked.seen, *(seen for seen in one.followers if asked.seen.stream == seen.stream)]
             ended = [seen.ended_at for seen in readers if seen.ended_at is not None and interrupted(seen)]
             if ended:
-                _told(times, asked, ended, killed)
+                _told(times, asked, ended, faults)
             if asked.acknowledged and asked.seen.ended_at is not None:
                 times.answers.append(asked.seen.ended_at - asked.asked_at)
     return times
@@ -42,10 +45,12 @@ def interrupted(seen: Seen) -> bool:
     return seen.end is not None and seen.end[0] == "error" and seen.end[1]["code"] == "INTERRUPTED"
 
 
-def _told(times: Times, asked: Asked, ended: Sequence[float], killed: Sequence[tuple[str, float]]) -> None:
+def _told(times: Times, asked: Asked, ended: Sequence[float], faults: Sequence[Fault]) -> None:
     # Where more than one of those that were asked was killed, the first: rather too long than too short.
-    deaths = [at for url, at in killed if url in asked.sent_to and asked.asked_at <= at <= max(ended)]
-    if deaths:
-        times.told += [at - deaths[0] for at in ended]
-    else:
+    last = max(ended)
+    deaths = [fault.began for fault in faults if fault.url in asked.sent_to and asked.asked_at <= fault.began <= last]
+    if not deaths:
         times.unexplained.append(f"{asked.turn_id} of {asked.seen.stream}")
+        return
+    store = [fault for fault in faults if not fault.url and fault.began <= last and fault.over >= deaths[0]]
+    (times.told_meanwhile if store else times.told).extend(at - deaths[0] for at in ended)

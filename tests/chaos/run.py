@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ class Outcome:
 
     verdict: Verdict
     times: Times
-    happened: dict[str, int]
+    happened: Counter[str]
     healed: list[float]
     seconds: float
 
@@ -67,7 +68,9 @@ async def _run(plan: Plan, world: World) -> Outcome:
         await gateways.http.close()
     verdict = judge(talks, histories, [call.messages for call in world.fake.requests])
     seconds = time.monotonic() - began
-    return Outcome(verdict, measure(talks, world.killed), dict(world.happened), world.healed, seconds)
+    return Outcome(
+        verdict, measure(talks, world.faults), Counter(fault.kind for fault in world.faults), world.healed, seconds
+    )
 
 
 async def history(gateways: Gateways, session: str) -> list[dict[str, object]]:

@@ -64,6 +64,8 @@ class Asked:
     turn_id: str
     seen: Seen = field(default_factory=Seen)
     stateless: bool = False
+    refused: str = ""
+    """The error's code where the turn came to its end before a model had begun to answer."""
     gave_up: str = ""
     troubles: list[str] = field(default_factory=list)
     """What its asker met on the way to an answer."""
@@ -135,14 +137,18 @@ async def ask(gateways: Gateways, asked: Asked) -> None:
     chance = gateways.chance
     cut = chance.randint(1, 12) if chance.random() < 0.3 else None
     async with asyncio.timeout(PATIENCE):
-        while not asked.seen.events:
+        while not asked.seen.events and not asked.refused:
             try:
                 async with gateways.asking(asked) as response:
                     if response.status == 200:
                         asked.stateless = response.headers.get("x-session-status") == "stateless"
                         await read(response, asked.seen, None if asked.stateless else cut)
                         continue
-                    asked.troubles.append(f"{response.status} {await response.text()}"[:300])
+                    said = await response.json()
+                    asked.troubles.append(f"{response.status} {said}"[:300])
+                    if said["code"] == "INTERRUPTED":  # the turn was begun, and is over: asking again says the same
+                        asked.refused = said["code"]
+                        return
             except (aiohttp.ClientError, OSError) as error:
                 asked.troubles.append(type(error).__name__)
             await asyncio.sleep(AGAIN)
@@ -194,7 +200,7 @@ class Conversation:
         seen = Seen()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while not asked.seen.events:  # noqa: ASYNC110 - what is seen is seen
+                while not asked.seen.events and not asked.refused:  # noqa: ASYNC110 - what is seen is seen
                     await asyncio.sleep(0.02)
                 seen.stream = asked.seen.stream
                 if seen.stream:

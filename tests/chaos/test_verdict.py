@@ -12,6 +12,7 @@ import pytest
 from .measure import measure
 from .talk import Asked, Seen
 from .verdict import judge
+from .world import Fault
 
 
 def seen(n: int, text: str, *, end: str = "end", code: str = "INTERRUPTED", warnings: tuple[str, ...] = ()) -> Seen:
@@ -20,6 +21,10 @@ def seen(n: int, text: str, *, end: str = "end", code: str = "INTERRUPTED", warn
     last = {"response": {"text": text.replace(" ", ""), "warnings": warnings}} if end == "end" else {"code": code}
     events = [("start", "{}"), *words, (end, json.dumps(last))]
     return Seen(f"c~{n}", {f"{n}-{at}": event for at, event in enumerate(events, 1)})
+
+
+def killed(url: str, at: float) -> Fault:
+    return Fault("kill a gateway", at, at + 3, url)
 
 
 @dataclass
@@ -133,8 +138,11 @@ def test_the_wait_for_a_killed_gateway_counts_from_its_kill_to_each_reader(case:
     one.asked_at, one.sent_to = 10.0, ["http://b"]
     one.seen, case.followers[1] = seen(2, "yes", end="error"), seen(2, "yes", end="error")
     one.seen.ended_at, case.followers[1].ended_at = 20.0, 21.5
-    times = measure([case.talk], [("http://b", 3.0), ("http://a", 11.0), ("http://b", 12.0)])
-    assert (times.told, times.unexplained) == ([8.0, 9.5], [])
+    faults = [killed("http://b", 3.0), killed("http://a", 11.0), killed("http://b", 12.0)]
+    times = measure([case.talk], faults)
+    assert (times.told, times.told_meanwhile, times.unexplained) == ([8.0, 9.5], [], [])
+    times = measure([case.talk], [*faults, Fault("freeze a primary", 21.0, 22.0)])
+    assert (times.told, times.told_meanwhile, times.unexplained) == ([], [8.0, 9.5], [])
 
 
 def test_an_interruption_that_no_kill_explains_is_named(case: Case) -> None:
@@ -142,5 +150,5 @@ def test_an_interruption_that_no_kill_explains_is_named(case: Case) -> None:
     one.asked_at, one.sent_to = 10.0, ["http://b"]
     one.seen = seen(2, "yes", end="error")
     one.seen.ended_at = 20.0
-    times = measure([case.talk], [("http://a", 11.0)])
+    times = measure([case.talk], [killed("http://a", 11.0)])
     assert (times.told, times.unexplained) == ([], ["c-2 of c~2"])

@@ -99,4 +99,5 @@ def _fate(asked: Asked) -> str:
         return "answers without history"
     if asked.seen.end is not None and asked.seen.end[0] == "end":
         return "turns answered, not known to be kept"
-    return "turns interrupted or failed"
+    code = asked.seen.end[1]["code"] if asked.seen.end else asked.refused or "nothing"
+    return f"turns ended with {code}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,19 @@ class Place:
         return self.process.url
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What befell them from when until when (monotonic); of a killed gateway also its URL."""
+
+    kind: str
+    began: float
+    over: float
+    url: str = ""
+
+
 @dataclass
 class World:
-    """All of it; `happened` counts the faults.
-
-    `healed` holds the seconds that each fail-over took, `killed` which gateway was killed when (monotonic).
-    """
+    """All of it; `healed` holds the seconds that each fail-over took."""
 
     folder: Path
     fake: FakeProvider
@@ -52,9 +59,8 @@ class World:
     token: str
     env: dict[str, str]
     gateways: list[Place] = field(default_factory=list)
-    happened: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
     healed: list[float] = field(default_factory=list)
-    killed: list[tuple[str, float]] = field(default_factory=list)
 
     def start(self, number: int, port: int = 0) -> Place:
         """Start a gateway; with a port, where one was before."""
@@ -70,14 +76,14 @@ class World:
 
     # -- what befalls them -------------------------------------------------------------------------
 
-    async def kill_a_gateway(self, chance: random.Random) -> None:
+    async def kill_a_gateway(self, chance: random.Random) -> str:
         number = chance.randrange(len(self.gateways))
         place = self.gateways[number]
-        self.killed.append((place.url, time.monotonic()))
         await asyncio.to_thread(place.process.kill)
         await asyncio.sleep(chance.uniform(0.5, 3))
         await asyncio.to_thread(place.running.close)
         self.gateways[number] = await asyncio.to_thread(self.start, number, place.process.port)
+        return place.url
 
     async def kill_a_primary(self, chance: random.Random) -> None:
         node, began = self._a_primary(chance), time.monotonic()
@@ -125,7 +131,7 @@ class World:
 
     async def havoc(self, chance: random.Random, until: float, rest: float) -> None:
         """One fault after the other until that time; the cluster is whole again before the next."""
-        faults: list[Callable[[random.Random], Awaitable[None]]] = [
+        kinds: list[Callable[[random.Random], Awaitable[str | None]]] = [
             self.kill_a_gateway,
             self.kill_a_primary,
             self.freeze_a_primary_shortly,
@@ -133,13 +139,13 @@ class World:
             self.freeze_a_primary,
             self.stop_a_replica,
         ]
-        at = 0
-        while time.monotonic() < until:
-            fault = faults[at % len(faults)]
-            at += 1
-            await fault(chance)
-            self.happened[fault.__name__.replace("_", " ")] += 1
+        for befall in itertools.cycle(kinds):
+            began = time.monotonic()
+            if began >= until:
+                return
+            url = await befall(chance)
             await asyncio.to_thread(self.cluster.wait_until_ok, CALM)
+            self.faults.append(Fault(befall.__name__.replace("_", " "), began, time.monotonic(), url or ""))
             await asyncio.sleep(chance.uniform(0, rest))
 
 

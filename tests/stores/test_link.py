@@ -234,6 +234,41 @@ async def test_a_dead_primary_costs_the_others_nothing(cluster):
 
 
 @pytest.mark.asyncio
+async def test_a_cluster_that_refuses_everything_while_a_primary_is_chosen_is_asked_again():
+    """Which is what they do where nothing is said (cluster-require-full-coverage)."""
+    with running_cluster(whole=True) as whole:
+        bad, good, _ = whole.keys()
+        async with linked(whole.urls[-1], cluster=True) as link:
+            await link.pipe(("SET", bad, "1"), ("SET", good, "1"))
+            whole.primary_of(bad).kill()
+            recovered = asyncio.create_task(again(link, bad))
+            while not recovered.done():
+                assert await link.call("GET", good) == b"1"
+                assert await link.pipe(("GET", good)) == [b"1"]
+            assert await recovered
+
+
+@pytest.mark.asyncio
+async def test_a_cluster_that_stays_down_costs_one_request_its_time():
+    with running_cluster(whole=True, replicas=0) as whole:
+        bad, good, _ = whole.keys()
+        async with linked(whole.primary_of(good).url, cluster=True) as link:
+            assert await link.call("SET", good, "1")
+            whole.primary_of(bad).kill()
+
+            async def down():
+                with contextlib.suppress(StoreUnavailable):
+                    await link.call("GET", good)
+                    return False
+                return True
+
+            await until(down, within=40)
+            async with asyncio.timeout(CALL_SECONDS / 3):
+                for _ in range(100):
+                    assert "cluster is down" in await refused(link.call("GET", good))
+
+
+@pytest.mark.asyncio
 async def test_a_killed_primary_comes_back_as_a_replica(cluster):
     """Also where it is the one that the configuration names."""
     bad, good, _ = cluster.keys("killed")

@@ -98,7 +98,7 @@ class Streams:
             async with contextlib.aclosing(shown.read(position)) as events:
                 async for event in events:
                     yield event
-            if position > len(shown.events) and isinstance(shown.events[-1], Failed):
+            if position > len(shown.events):
                 yield shown.events[-1]  # its reader saw more than was logged, but not the end
 
     async def stop(self, owner: str, reference: str) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .orphans import Orphans
     from .stores.base import Store
-    from .types import SessionKey
+    from .types import SessionKey, Turn
 
 log = logging.getLogger("warp_magics.streams")
 
@@ -96,14 +96,20 @@ class Tails:
     async def _more(self, tail: _Tail) -> bool:
         """Read what is new; returns whether somebody is still making more."""
         wait = _WAIT_SECONDS if tail.known.is_set() else 0.0
-        found = await self._store.logged(tail.key, tail.n, len(tail.shown.events), wait)
+        try:
+            found = await self._store.logged(tail.key, tail.n, len(tail.shown.events), wait)
+        except StreamNotFound:
+            if not tail.shown.events:
+                raise
+            return False  # the log was lost on the way; its turn may tell the rest
         if found.events:
             tail.shown.add(found.events)
         return found.live
 
     async def _bereft(self, tail: _Tail) -> None:
         """End a log that nobody is making and that has no end: an orphan's, or one that lost its end."""
-        try:
+        turns: tuple[Turn, ...] = ()
+        with contextlib.suppress(SessionNotFound):
             orphan = await self._store.orphan(tail.key)
             if orphan is not None and orphan.n == tail.n:
                 self._orphans.notice(tail.key, orphan)
@@ -112,8 +118,6 @@ class Tails:
             if await self._more(tail) or tail.shown.ended:  # it ended between two looks
                 return
             turns = await self._store.turns(tail.key)
-        except (SessionNotFound, StreamNotFound):
-            turns = ()
         turn = next((one for one in turns if one.n == tail.n), None)
         if turn is not None:
             tail.shown.add(rest_of(turn, tail.key, tail.shown.events))

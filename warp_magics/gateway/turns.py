@@ -244,13 +244,15 @@ class Turns:
         """
         if opened.hold is None:
             return None
-        storing = self._in_background(self._append(opened.hold, turn, events))
-        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        hold = opened.hold
+        first = asyncio.ensure_future(self._store.append(hold, turn, events, self.lives))
+        self._in_background(self._insist(first, hold, turn, events))
+        done, _ = await asyncio.wait({first}, timeout=STORE_SECONDS)
         if not done:
             return NOT_STORED
-        error = storing.exception()
+        error = first.exception()
         if error is None:
-            return None if storing.result() else NOT_COPIED
+            return None if first.result() else NOT_COPIED
         if isinstance(error, StoreUnavailable | FenceLost):
             return f"{NOT_STORED}: {error.message}"
         raise error
@@ -258,21 +260,25 @@ class Turns:
     def _done(self, storing: asyncio.Task[Any]) -> None:
         self._late.discard(storing)
         if not storing.cancelled():
-            storing.exception()  # asked for: who waited has it, and ``_append`` has logged it
+            storing.exception()  # asked for: who waited has it, and ``_insist`` has logged it
 
-    async def _append(self, hold: Hold, turn: Turn, events: Sequence[Event]) -> bool:
+    async def _insist(self, asking: asyncio.Future[bool], hold: Hold, turn: Turn, events: Sequence[Event]) -> None:
+        """See to it that the turn that ``asking`` is to store gets stored, also by a store that comes back late."""
         deadline = self._chances.clock() + _PERSISTENCE_SECONDS
         while True:
             try:
-                return await self._store.append(hold, turn, events, self.lives)
+                await asking
             except StoreUnavailable:
                 if self._chances.clock() >= deadline:
                     log.error("turn_not_stored session=%s turn=%s", hold.key.id, turn.id)  # noqa: TRY400 - no trace to see
                     raise
                 await self._chances.sleep(_RETRY_SECONDS)
+                asking = asyncio.ensure_future(self._store.append(hold, turn, events, self.lives))
             except FenceLost:
                 log.error("turn_not_stored session=%s turn=%s: fenced", hold.key.id, turn.id)  # noqa: TRY400 - likewise
                 raise
+            else:
+                return
 
     async def aclose(self) -> None:
         """Wait a moment for turns still being stored."""

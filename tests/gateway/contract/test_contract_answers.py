@@ -7,7 +7,7 @@ import pytest
 
 from tests.gateway.contract.world import COOLING, OWNER, PATIENCE, asking, new_id
 from tests.gateway.kit import ends, events_of, read, route, said, text_of, until
-from warp_magics.gateway.errors import ProviderFault, SessionNotFound, TotalTimeout
+from warp_magics.gateway.errors import ProviderError, SessionNotFound, TotalTimeout
 from warp_magics.gateway.types import (
     Call,
     Ended,
@@ -214,8 +214,8 @@ async def test_ten_at_once_on_one_session_are_ten_turns_in_a_row(gateway, there,
 
 
 async def test_the_models_and_the_state_of_each(gateway, there):
-    with pytest.raises(ProviderFault):
-        await gateway.ask(asking("hello", None, "broken", models=("broken",)))
+    with pytest.raises(ProviderError):
+        await gateway.ask(asking("hello", models=("broken",)))
     good, bad = sorted(await gateway.models(), key=lambda one: not one.in_chain)
     assert (good.model, good.alias, good.in_chain, good.state) == ("lab:ok", None, True, "ready")
     assert (good.reason, good.restores_in) == (None, None)

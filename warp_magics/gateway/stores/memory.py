@@ -43,6 +43,7 @@ class MemoryStore(MemoryModels, Store):
         if held and held.holder == holder:
             return held.begun
         if asked := kept.asked(draft.turn_id, now):
+            kept.queue.leave(holder)
             return Asked(asked)
         position = kept.queue.place(holder, now)
         if orphan := kept.orphan(now):

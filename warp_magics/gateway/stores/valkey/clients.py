@@ -36,6 +36,8 @@ CALL_SECONDS: Final = 0.9
 _CONNECTIONS: Final = 65536  # each follower keeps one waiting; redis-py's own limit of 100 would shut all others out
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
+UNSETTLED: Final = (ClusterDownError, TryAgainError)
+"""What a cluster says that has something to settle first."""
 _ANSWERS: Final = ("ERR", "UNBLOCKED")  # what a server that is well may say to one command
 
 T = TypeVar("T")
@@ -161,7 +163,7 @@ def is_trouble(error: RedisError) -> bool:
     """
     if not isinstance(error, ResponseError):
         return True
-    if isinstance(error, (NoScriptError, AskError, TryAgainError, ClusterDownError)):
+    if isinstance(error, (NoScriptError, AskError, *UNSETTLED)):
         return False
     word = getattr(error, "status_code", None)
     return word not in _ANSWERS and not str(error).startswith(("WRONGTYPE", "UNBLOCKED"))

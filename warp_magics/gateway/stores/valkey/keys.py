@@ -43,7 +43,7 @@ class Keys:
 
 
 def _safe(text: str) -> str:
-    return quote(text, safe=":@.-_/")
+    return quote(text, safe=":@.-_")
 
 
 def milliseconds(seconds: float) -> int:

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import StoreUnavailable
-from .clients import CALL_SECONDS, AskError, MovedError, NoScriptError, RedisError, client_of, watched_primary, words
+from .clients import (
+    CALL_SECONDS,
+    UNSETTLED,
+    AskError,
+    MovedError,
+    NoScriptError,
+    RedisError,
+    client_of,
+    watched_primary,
+    words,
+)
 from .cluster import Cluster
 from .place import OPEN_SECONDS, One, Place
 
@@ -27,6 +37,7 @@ _WAY_BACK_SECONDS: Final = 0.1
 """Of a call, what an answer is given to come back: what is done later than that is done for nobody."""
 _COPY_SECONDS: Final = CALL_SECONDS / 2
 """Of a call, what the replicas are waited for: a dead one costs every turn so much."""
+_SETTLE_SECONDS: Final = 0.05
 _HERE: Final = Path(__file__).parent
 _PRELUDE: Final = "session"  # what the scripts about sessions share
 _KEYLESS: Final = frozenset({"INFO", "PING", "TIME"})
@@ -88,7 +99,7 @@ class Link:
 
         await asyncio.gather(*(ask(place, share) for place, share in shares.items()))
         for at, reply in enumerate(replies):
-            if isinstance(reply, (StoreUnavailable, AskError)):  # its key may have moved
+            if isinstance(reply, (StoreUnavailable, AskError, *UNSETTLED)):  # its key may have moved
                 [replies[at]] = await self._exchange(_key(commands[at]), [commands[at]], until)
         return _good(replies)
 
@@ -142,7 +153,23 @@ class Link:
         await self._places.aclose()
 
     async def _exchange(self, key: str | bytes | None, commands: Sequence[Command], until: float) -> list[Any]:
-        """Return the replies to what belongs together and to ``key``, from where it is, or has gone meanwhile."""
+        """Return the replies to what belongs together and to ``key``.
+
+        A cluster that is choosing a primary refuses what others have, too: it is asked again for a while.
+        """
+        loop = asyncio.get_running_loop()
+        settled_by = loop.time() + CALL_SECONDS / 2
+        replies = await self._once(key, commands, until)
+        while isinstance(replies[0], UNSETTLED):
+            if loop.time() > settled_by:
+                (await self._places.of(key, until)).leave_alone(words(replies[0]))
+                break
+            await asyncio.sleep(_SETTLE_SECONDS)
+            replies = await self._once(key, commands, until)
+        return replies
+
+    async def _once(self, key: str | bytes | None, commands: Sequence[Command], until: float) -> list[Any]:
+        """Ask where the key is, or has gone meanwhile."""
         place = await self._places.of(key, until)
         try:
             replies = await place.send(commands, until)

@@ -54,7 +54,7 @@ class Place:
             replies = await self._sent([(b"ASKING",), *commands] if asking else commands, until, trying=trying)
         except (RedisError, OSError, StoreUnavailable) as error:
             trouble = StoreUnavailable(words(error))
-            self._leave_alone(trouble.message)
+            self.leave_alone(trouble.message)
             raise trouble from error
         except BaseException:
             if trying and self.trouble:
@@ -81,7 +81,8 @@ class Place:
                 raise reply
         return replies
 
-    def _leave_alone(self, why: str) -> None:
+    def leave_alone(self, why: str) -> None:
+        """Ask it no more for OPEN_SECONDS, and then anew."""
         self._left_alone_until = self._clock() + OPEN_SECONDS
         self.ahead = None  # another server may come up in its place
         self.trouble = why
