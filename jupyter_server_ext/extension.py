@@ -105,10 +105,10 @@ class WarpExtension(ExtensionApp):
         from .endpoints import Endpoints
 
         config = await asyncio.to_thread(self._read_config)
-        for warning in config.warnings:
-            self.log.warning("warp: %s", warning)
         self._config = config
         self._gateway = LocalGateway(config, version=__version__)
+        for warning in self._gateway.warnings:
+            self.log.warning("warp: %s", warning)
         size = config.limits.body_size
         return Endpoints(self._gateway, session_header=config.session_header, body_size=size)
 

@@ -45,4 +45,4 @@ async def store(config: WarpConfig) -> str:
         told = (await gateway.status()).storage
     finally:
         await gateway.aclose()
-    return f"ok, {told['server']}" if told["reachable"] else f"failed: {told['reason']}"
+    return f"failed: {told['reason']}" if "reason" in told else f"ok, {told['server']}"

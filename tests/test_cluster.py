@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BINARY is None, reason="there is no Valkey that can be a cluster")]
 
 ROUND = 6  # turns, each through the next gateway
-NOTICED = 10.0  # seconds within which a dead gateway's readers are told: lease, grace and a look
+NOTICED = 15.0  # seconds within which a dead gateway's readers are told: lease, grace, a look, and a busy machine
 WITHIN = 30.0
 
 
@@ -107,7 +107,7 @@ async def gateway_killed_in_mid_answer(world: World, talk: Conversation) -> None
         await follow(talk.gateways, asked.seen)
     assert interrupted(asked.seen), asked.seen.end
     assert asked.seen.end is not None
-    assert asked.seen.end[1]["partial"]["text"].startswith(asked.seen.text)
+    assert asked.seen.end[1]["partial"].startswith(asked.seen.text)
     port = world.gateways[number].process.port
     world.gateways[number].running.close()
     world.gateways[number] = world.start(number, port)

@@ -235,7 +235,7 @@ def _in_this_process(passed: str) -> Connection:
     if passed:
         why += f". This kernel's Jupyter Server was passed over: {passed}"
     gateway = LocalGateway(config, version=__version__)
-    return Connection(gateway, Portal(_new_waiter), config.storage.owner or _user(), why, config.warnings)
+    return Connection(gateway, Portal(_new_waiter), config.storage.owner or _user(), why, gateway.warnings)
 
 
 def _user() -> str:

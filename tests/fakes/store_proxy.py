@@ -25,6 +25,7 @@ class StoreProxy:
         self._target = urlsplit(str(target))
         self.delay = 0.0
         self.connections = 0
+        self._last_word: bytes | None = None
         self._place = socket.socket()  # bound and never listening: keeps the port ours while it refuses
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._place.bind(("127.0.0.1", 0))
@@ -47,6 +48,10 @@ class StoreProxy:
         """Connections are accepted and nothing is forwarded; `replies_only`: commands arrive, their answers do not."""
         self._run(self._flow(requests=replies_only, replies=False))
 
+    def freeze_at(self, word: bytes) -> None:
+        """As `freeze`, from the first piece of a request on that holds `word`."""
+        self._last_word = word
+
     def back(self) -> None:
         """All is well again; what was held back is forwarded."""
         self._run(self._back())
@@ -68,6 +73,7 @@ class StoreProxy:
         asyncio.run_coroutine_threadsafe(doing, self._loop).result(10)
 
     async def _back(self) -> None:
+        self._last_word = None
         await self._flow(requests=True, replies=True)
         if self._server is None:
             self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, reuse_port=True)
@@ -115,6 +121,8 @@ class StoreProxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await asyncio.sleep(self.delay)
+                if self._last_word and flow is self._requests_flow and self._last_word in data:
+                    await self._flow(requests=False, replies=False)
                 await flow.wait()
                 writer.write(data)
                 await writer.drain()

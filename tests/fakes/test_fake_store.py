@@ -69,3 +69,16 @@ def test_the_proxy_goes_away_and_comes_back():
         assert time.monotonic() - start >= 0.1
         assert proxy.connections > 3
         store.close()
+
+
+def test_the_proxy_goes_away_at_a_word():
+    with running_server(next(iter(server_binaries().values()))) as server, StoreProxy(server.url) as proxy:
+        store = client(proxy.url)
+        store.set("a", 1)
+        proxy.freeze_at(b"fatal")
+        store.set("a", 2)
+        with pytest.raises(redis.TimeoutError):
+            store.set("a", "fatal")
+        assert client(server.url).get("a") == b"2"
+        proxy.back()
+        assert store.set("a", "fatal")

@@ -47,6 +47,8 @@ class LocalGateway(Gateway):
         self._version = version
         self._id = chances.new_id()
         self._store = store = store or open_store(config.storage)
+        self.warnings = (*config.warnings, *store.warnings)
+        """What the user is to be told once, when he first uses it."""
         self._client = ModelClient(config.providers)
         self._router = Router(config, self._client, store, MemoryStore(chances.wall), chances)
         self._orphans = Orphans(store, chances, lives(config))
@@ -132,7 +134,7 @@ class LocalGateway(Gateway):
     async def status(self) -> GatewayStatus:
         """See Gateway."""
         storage = await self._store.describe()
-        reasons = [] if storage["reachable"] else [f"storage: {storage.get('reason', 'unreachable')}"]
+        reasons = [f"storage: {storage['reason']}"] if "reason" in storage else []
         reasons += [f"{m.model} is cooling" for m in await self.models() if m.in_chain and m.state == "cooling"]
         if not self.config.chain:
             reasons.append(HOW_TO_CONFIGURE)
@@ -179,17 +181,17 @@ def open_store(storage: StorageSettings) -> Store:
 
 
 def _embedded_store(storage: StorageSettings) -> Store:
-    from .stores.embedded import EmbeddedServer, find_server, places
+    from .stores.embedded import EmbeddedServer, places, why_not
     from .stores.valkey import ValkeyStore
 
-    if find_server() is None:
-        log.warning("no_embedded_server: conversations are kept in memory and end with this process")
-        return MemoryStore()
+    if instead := why_not():
+        log.warning("no_embedded_server reason=%s", instead)
+        return MemoryStore(instead=instead)
     servers: list[EmbeddedServer] = []
 
     def socket() -> str:
-        # Looked for anew at each connection: a folder that cannot be used is the store's trouble, not the
-        # start's, and another process may meanwhile have started the server elsewhere.
+        # Looked for anew at each connection: a folder that could be used and cannot any more is the store's
+        # trouble, and another process may meanwhile have started the server elsewhere.
         where = places()
         if not servers or servers[0].places != where:
             release()

@@ -24,6 +24,7 @@ _PAGE: Final = 100  # sessions read at once by a search
 _MOST: Final = 1000
 _POLL_SECONDS: Final = 0.1
 _FEED_SECONDS: Final = 2.0  # a read of a feed waits so long for news
+_LONGEST: Final = 100 * 365 * 86400.0  # a store counts milliseconds, and cannot count to infinity
 _OUTAGE_SECONDS: Final = 30.0  # a store that is away for so long ends its watchers' reading
 
 
@@ -174,6 +175,6 @@ def _key(owner: str, session_id: str) -> SessionKey:
 
 
 def _positive(ttl: float | None) -> float | None:
-    if ttl is not None and not ttl > 0:
-        raise InvalidRequest("ttl is more than 0 seconds.")
+    if ttl is not None and not 0 < ttl <= _LONGEST:
+        raise InvalidRequest("ttl is more than 0 seconds, and no more than a hundred years.")
     return ttl

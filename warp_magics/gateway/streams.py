@@ -129,14 +129,14 @@ class Streams:
         await asyncio.gather(*(_stopped(live) for live in list(self._live)))
 
     def _find(self, owner: str, reference: str) -> Live | None:
-        """Return the live answer of this stream's or this turn's id."""
-        found = (live for live in self._live if live.owner == owner and reference in (live.stream_id, live.turn_id))
-        return next(found, None)
+        """Return the live answer of this stream's or this turn's id; one whose end was shown is the store's to tell."""
+        live = (one for one in self._live if one.owner == owner and not one.shown.ended)
+        return next((one for one in live if reference in (one.stream_id, one.turn_id)), None)
 
     def _asked(self, request: ChatRequest, turn_id: str) -> Live | None:
         """Return the live answer of this very turn: ids of turns are their session's."""
-        live = self._find(request.owner, turn_id)
-        return live if live is not None and live.session_id == request.session_id else None
+        turn = request.owner, request.session_id, turn_id
+        return next((live for live in self._live if (live.owner, live.session_id, live.turn_id) == turn), None)
 
     def _start(self, request: ChatRequest, turn_id: str) -> Live:
         if self._closing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import re
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class Turns:
         self._orphans = orphans
         self._chances = chances
         self._name = name
+        self._tries = itertools.count(1)
         self._late: set[asyncio.Task[Any]] = set()
 
     def new_id(self, request: ChatRequest) -> str:
@@ -120,8 +122,9 @@ class Turns:
             return Opened(turn_id, 1, self._chances.wall(), _told(request.history))
         wanted = self._chances.new_id() if request.session_id is None else check_session_id(request.session_id)
         key = SessionKey(request.owner, wanted)
+        holder = f"{turn_id}@{self._name}#{next(self._tries)}"  # the same turn asked twice is one of them's
         try:
-            begun = await self._begin(key, request, turn_id)
+            begun = await self._begin(key, holder, request, turn_id)
         except StoreUnavailable as error:
             log.warning("store_unavailable reason=%s", error.message)
             return Opened(
@@ -141,17 +144,14 @@ class Turns:
             begun.n,
             begun.now,
             _told(request.history) or begun.turns,
-            Hold(key, begun.n, self._holder(turn_id)),
+            Hold(key, begun.n, holder),
             key.id,
             "restarted" if again else None,
             (STARTED_AGAIN,) if again else (),
         )
 
-    def _holder(self, turn_id: str) -> str:
-        return f"{turn_id}@{self._name}"
-
-    async def _begin(self, key: SessionKey, request: ChatRequest, turn_id: str) -> Begun | Asked:
-        draft, holder = Draft(turn_id, request.prompt, request.source), self._holder(turn_id)
+    async def _begin(self, key: SessionKey, holder: str, request: ChatRequest, turn_id: str) -> Begun | Asked:
+        draft = Draft(turn_id, request.prompt, request.source)
         create = request.create_session or request.session_id is None
         deadline = self._chances.clock() + self._wait
         while True:

@@ -26,7 +26,10 @@ from warp_magics.gateway.types import (
 pytestmark = pytest.mark.asyncio
 
 SOURCES = (Source("cell", "maps/a b.ipynb", "c-1"), Source("panel"), Source("python"), Source())
-ODD = "naïve é 👩‍👩‍👧 \U0010ffff \u2028\u2029\x85 a\r\nb\rc\n\n\tdata: x\n\nevent: end \x00\x7f\ufeff ‮עברית"
+ODD = (
+    "na\u00efve e\u0301 \U0001f469\u200d\U0001f467 \U0010ffff \u2028\u2029\x85 \x00\x7f\ufeff \u202e\u05e2\u05d1"
+    " a\r\nb\rc\n\n\tdata: x\n\nevent: end\nid: 9\n\n"
+)
 
 
 async def test_an_answer_is_whole_and_says_where_it_comes_from(gateway, there, sid):

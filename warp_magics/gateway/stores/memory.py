@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(MemoryModels, Store):
-    """``clock`` gives Unix seconds. Only ``logged`` and ``feed`` await anything, so each verb is whole."""
+    """``clock`` gives Unix seconds. Only ``logged`` and ``feed`` await anything, so each verb is whole.
+
+    ``instead`` says why this is not the store that was configured, empty if it is.
+    """
 
     kind = "memory"
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, *, instead: str = "") -> None:
         super().__init__(clock)
+        self.warnings = (f"conversations are kept in memory and end with this process: {instead}",) if instead else ()
         self._shelf = Shelf(clock)
         self._changes = Changes()
 
@@ -243,7 +247,8 @@ class MemoryStore(MemoryModels, Store):
 
     async def describe(self) -> Mapping[str, object]:
         """See Store."""
-        return {"type": self.kind, "server": None, "reachable": True}
+        told = {"type": self.kind, "server": None, "reachable": True}
+        return {**told, "reason": self.warnings[0]} if self.warnings else told
 
     async def aclose(self) -> None:
         """See Store."""

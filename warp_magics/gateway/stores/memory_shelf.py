@@ -49,7 +49,7 @@ def number_of(event: Event) -> int:
 
 
 class Shelf:
-    """``clock`` gives Unix seconds. What has had its time is not found, and swept away when others are put down."""
+    """``clock`` gives Unix seconds. What has had its time is not found, and swept away when others are kept."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -93,7 +93,6 @@ class Shelf:
 
     def made(self, key: SessionKey) -> Kept:
         """Put down an empty session, whose numbers go on from those of an earlier one."""
-        self._sweep()
         now, seen = self._clock(), self._was(key)
         kept = Kept(now, now, seen.n if seen else 0, self.version(), self.last_words(key))
         self._sessions[key] = kept
@@ -108,6 +107,7 @@ class Shelf:
         ends = self._clock() + (lives.session if kept.ttl is None else kept.ttl)
         kept.expires_at = max(ends, kept.open.until) if kept.open else ends
         self._seen[key] = Seen(kept.n, kept.expires_at + SEEN_SECONDS)
+        self._sweep()
 
     def remove(self, key: SessionKey) -> None:
         """Forget all but its last number, and for a while its feed."""

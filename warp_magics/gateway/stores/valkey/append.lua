@@ -6,7 +6,11 @@
 local n, holder, turn_id, json, status, ttl, stream_ms, first, events = unpack(ARGV, 1, 9)
 local before, settled = stored_as(turn_id)
 if before then
-  return settled == (holder == '' and '~' or '') and 'stored' or 'fenced'
+  if settled ~= (holder == '' and '~' or '') then
+    return 'fenced'
+  end
+  keep(ttl)  -- a write, so that waiting for replicas means something here too
+  return 'stored'
 end
 local has = redis.call('HGET', META, 'n')
 if not has then
@@ -26,18 +30,19 @@ elseif not is_open(n, holder) then
 end
 events = tonumber(events)
 add(KEYS[8], n, tonumber(first), {unpack(ARGV, 10, 9 + events)}, stream_ms)
-redis.call('LPUSH', TURNS, json)
+redis.call('HINCRBY', META, 'version', 1)
 local counts = {}
 for i = 10 + events, #ARGV, 2 do
   counts[ARGV[i]] = ARGV[i + 1]
 end
 count(counts)
-redis.call('HINCRBY', META, 'version', 1)
 local recent = turn_id .. '=' .. n .. (holder == '' and '~' or '') .. ' ' .. (redis.call('HGET', META, 'recent') or '')
 local at = 0
 for _ = 1, RECENT do
   at = string.find(recent, ' ', at + 1, true) or #recent
 end
+-- Nothing between these two may fail: a turn that is not known to be stored is stored again.
+redis.call('LPUSH', TURNS, json)
 redis.call('HSET', META, 'recent', string.sub(recent, 1, at), 'updated', NOW)
 redis.call('HDEL', META, 'stop')
 redis.call('DEL', DRAFT, LOCK)

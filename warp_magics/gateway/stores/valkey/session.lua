@@ -74,9 +74,10 @@ local function add(stream, n, first, events, ttl)
   return last
 end
 
--- Count what a turn cost. counts: field, increment, ...
+-- Count what a turn cost. counts: field, increment, ... A counter that cannot hold more (a provider may tell any number)
+-- stays as it is: no turn is lost for it.
 local function count(counts)
   for field, value in pairs(counts) do
-    redis.call(field == 'cost' and 'HINCRBYFLOAT' or 'HINCRBY', META, field, value)
+    redis.pcall(field == 'cost' and 'HINCRBYFLOAT' or 'HINCRBY', META, field, value)
   end
 end

@@ -13,6 +13,7 @@ from ...types import Page, SessionEvent, SessionKey
 from .. import records
 from ..base import Limb, Tree
 from .keys import milliseconds
+from .turns import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,15 +24,13 @@ if TYPE_CHECKING:
     from .link import Link
 
 _FEED_SECONDS: Final = 60.0  # how long a deleted session's feed tells of it
-_FEED_ID: Final = re.compile(r"\d{1,19}-\d{1,19}")
+_FEED_ID: Final = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
+_SCORE: Final = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _ALL: Final = (0, -1)
 
 
-class SessionVerbs:
+class SessionVerbs(Listing):
     """The verbs of Store about sessions."""
-
-    _link: Link
-    _keys: Keys
 
     async def turns(self, key: SessionKey, branch: int | None = None) -> tuple[Turn, ...]:
         """See Store."""
@@ -150,14 +149,14 @@ class SessionVerbs:
 
     async def _listed(self, key: SessionKey) -> Session:
         session = await self.session(key)
-        await self._link.call("ZADD", self._keys.index(key.owner), session.updated_at, key.id)
+        await self._list(key, session.updated_at)
         return session
 
     async def delete(self, key: SessionKey) -> None:
         """See Store."""
         if not await self._link.script("delete", self._keys.session(key), milliseconds(_FEED_SECONDS)):
             raise records.no_session(key.id)
-        await self._link.call("ZREM", self._keys.index(key.owner), key.id)
+        await self._hint("ZREM", self._keys.index(key.owner), key.id)
 
     async def tree(self, key: SessionKey) -> Tree:
         """See Store."""
@@ -216,10 +215,6 @@ def _cursor(cursor: str | None) -> tuple[str, str | None]:
     if cursor is None:
         return "+inf", None
     score, colon, last = cursor.partition(":")
-    try:
-        float(score)
-    except ValueError:
-        colon = ""
-    if not colon:
+    if not (colon and _SCORE.fullmatch(score)):
         raise InvalidRequest("The cursor is none that a list of sessions gave.")
     return score, last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,11 +24,28 @@ if TYPE_CHECKING:
     from .link import Link
 
 
-class TurnVerbs:
-    """The verbs of Store about turns and streams."""
+log = logging.getLogger("warp_magics.stores")
+
+
+class Listing:
+    """An owner's list of sessions: a hint, on another slot than they are, so that its trouble is not theirs."""
 
     _link: Link
     _keys: Keys
+
+    async def _list(self, key: SessionKey, when: float) -> None:
+        """Note the session's last use."""
+        await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
+
+    async def _hint(self, *command: str | float) -> None:
+        try:
+            await self._link.call(*command)
+        except StoreUnavailable as error:
+            log.warning("sessions_not_listed reason=%s", error.message)
+
+
+class TurnVerbs(Listing):
+    """The verbs of Store about turns and streams."""
 
     async def begin(
         self, key: SessionKey, holder: str, draft: Draft, lives: Lives, *, create: bool
@@ -49,7 +67,7 @@ class TurnVerbs:
             self._link.forget_clock()  # the server's clock may have been set: look at it again
         begun = _begun(key, said)
         if isinstance(begun, Begun):
-            await self._index(key, begun.now)
+            await self._list(key, begun.now)
         return begun
 
     async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
@@ -65,7 +83,7 @@ class TurnVerbs:
 
     async def log(self, hold: Hold, events: Sequence[Event], lives: Lives) -> Logged:
         """See Store."""
-        (last, *stop), _ = await self._link.copied_script(
+        last, *stop = await self._link.script(
             "log",
             self._keys.session(hold.key, stream=hold.n),
             *(hold.n, hold.holder, milliseconds(lives.stream), number_of(events[0])),
@@ -80,7 +98,7 @@ class TurnVerbs:
         said, copied = await self._append(hold.key, hold.holder, turn, events, lives)
         if said == b"fenced":
             raise _lost(hold.key)
-        await self._index(hold.key, turn.ended_at)
+        await self._list(hold.key, turn.ended_at)
         return copied
 
     async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives) -> bool:
@@ -137,10 +155,6 @@ class TurnVerbs:
     async def ask_to_stop(self, key: SessionKey, n: int) -> bool:
         """See Store."""
         return bool(await self._link.script("stop", self._keys.session(key), n))
-
-    async def _index(self, key: SessionKey, when: float) -> None:
-        """Note the session's last use; a hint, on another slot than the session."""
-        await self._link.call("ZADD", self._keys.index(key.owner), when, key.id)
 
 
 def number_of(event: Event) -> int:
