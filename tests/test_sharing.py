@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -12,7 +16,7 @@ from nbclient import NotebookClient
 
 from tests.fakes.provider import FakeProvider, Reply
 from tests.notebook.kernel import Kernel, home
-from tests.server.process import running_jupyter
+from tests.server.process import poll, running_jupyter
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
@@ -57,6 +61,71 @@ def test_a_kernel_and_a_server_share_sessions_cooldowns_and_windows(fake, tmp_pa
         assert refused.status_code == 429
         assert 0 < int(refused.headers["retry-after"]) <= 3600
         assert len(fake.calls("few")) == 3
+
+
+TERMINAL = """
+import sys
+from warp_magics import Warp
+print(Warp(session="all").ask(sys.argv[1]).text)
+"""
+
+
+def terminal(place, prompt):
+    """A prompt from plain Python."""
+    command = [sys.executable, "-c", TERMINAL, prompt]
+    ran = subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def storage(place, what):
+    """What `jupyter warp storage` says."""
+    command = [Path(sys.executable).with_name("jupyter"), "warp", "storage", what]
+    return subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def process_of(place):
+    found = re.search(r"^state +running, process (\d+)$", storage(place, "status"), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def test_two_kernels_a_server_and_a_terminal_have_one_store_also_after_its_crash(fake, tmp_path):
+    with home(fake) as place:
+        assert "not running" in storage(place, "status")
+        with (
+            Kernel(place) as one,
+            Kernel(place) as other,
+            running_jupyter(tmp_path / "server", place.env) as server,
+            server.client() as rest,
+        ):
+
+            def by_rest(prompt):
+                body = {"prompt": prompt, "sessionId": "all", "createSession": True}
+                return rest.post("prompt", json=body).json()["text"]
+
+            def by(kernel):
+                return lambda prompt: kernel.run(f"%%warp --session all\n{prompt}").everything
+
+            asking = [by(one), lambda prompt: terminal(place, prompt), by_rest, by(other)]
+            for n, ask in enumerate(asking):
+                assert f"You said 'p{n}' in message {2 * n + 1}." in ask(f"p{n}")
+            pid = process_of(place)
+            assert pid
+            assert storage(place, "path").strip() == str(place.root / "data")
+
+            os.kill(pid, signal.SIGKILL)
+            message = 2 * len(asking) + 1  # the next, by whomever it is asked: nothing is lost
+            for ask in (by_rest, by(one), by(other), lambda prompt: terminal(place, prompt)):
+                poll(lambda ask=ask, expected=f"in message {message}.": expected in ask("after"), within=20)
+                message += 2
+            again = process_of(place)
+            assert again not in {None, pid}
+
+            assert storage(place, "stop").strip() == "stopped"
+            assert process_of(place) is None
+            poll(lambda: f"in message {message}." in by_rest("after the stop"), within=20)
+            assert process_of(place) not in {None, again}
+        poll(lambda: process_of(place) is None, within=20)  # the last has left
 
 
 @pytest.mark.parametrize(

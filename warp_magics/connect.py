@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import random
 import threading
-import time
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,13 +107,17 @@ class Link:
 _links: weakref.WeakSet[Link] = weakref.WeakSet()
 _parents: list[Connection] = []  # kept in a forked child, where closing them would close what is the parent's
 _waiter: Callable[[], Waiter] | None = None
+_leaving: Callable[[], bool] | None = None
 _process = Link(lambda: ways.named(os.environ))
 
 
-def wait_with(waiter: Callable[[], Waiter]) -> None:
-    """Have every call from now on wait by ``waiter``, whether a magic or ``Warp`` makes it."""
-    global _waiter  # noqa: PLW0603 - one way of waiting
-    _waiter = waiter
+def wait_with(waiter: Callable[[], Waiter], leaving: Callable[[], bool] | None = None) -> None:
+    """Have every call from now on wait by ``waiter``, whether a magic or ``Warp`` makes it.
+
+    ``leaving`` tells that this process was told to end.
+    """
+    global _waiter, _leaving
+    _waiter, _leaving = waiter, leaving
 
 
 def connection() -> Connection:
@@ -166,7 +168,7 @@ def _elsewhere(place: ways.Place, seconds: float) -> tuple[Connection, GatewaySt
     asked = False
     # While a link is being opened nothing else may come in, as a kernel's loop that is kept running would let it.
     portal = Portal(lambda: _new_waiter() if asked else PlainWaiter())
-    gateway = RemoteGateway(place.urls, place.token, chances=Chances(time.monotonic, random.random))
+    gateway = RemoteGateway(place.urls, place.token, chances=Chances(), leaving=_leaving)
     at = Connection(gateway, portal, _user(), place.why, place.warnings, place.urls)
     try:
         status = portal.call(lambda: _status(gateway, place.urls, seconds))

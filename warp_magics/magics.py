@@ -145,6 +145,10 @@ class WarpMagics(Magics):
                 warnings.warn(warning, stacklevel=2)
         return at
 
+    def is_leaving(self) -> bool:
+        """Tell that the kernel was told to end, or to start anew."""
+        return bool(self._shell.exit_now)
+
     def waiter(self) -> Waiter:
         """Return how the main thread waits, as the configuration says at this moment."""
         if self.keep_kernel_loop:
@@ -196,7 +200,7 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics with ``shell``."""
     magics = WarpMagics(shell)
     shell.register_magics(magics)
-    wait_with(magics.waiter)
+    wait_with(magics.waiter, magics.is_leaving)
 
 
 def unload(shell: InteractiveShell) -> None:  # noqa: ARG001 - IPython hands it over

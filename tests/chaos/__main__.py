@@ -29,7 +29,12 @@ def main() -> int:
     rows = list(table(outcome))
     width = max(len(what) for what, _ in rows)
     print("\n".join(f"{what:{width}}  {value:>8}" for what, value in rows))
-    notes = {**outcome.verdict.faults, "given up": outcome.verdict.given_up, "unexplained": outcome.times.unexplained}
+    notes = {
+        **outcome.verdict.faults,
+        "given up": outcome.verdict.given_up,
+        "turned away": outcome.verdict.turned_away,
+        "unexplained": outcome.times.unexplained,
+    }
     for kind, lines in notes.items():
         for line in lines[:20]:
             print(f"{kind}: {line}", file=sys.stderr)
@@ -42,12 +47,13 @@ def table(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "seconds", f"{outcome.seconds:.0f}"
     yield from ((what, str(count)) for what, count in sorted(outcome.happened.items()))
     yield from ((what, str(count)) for what, count in sorted(outcome.verdict.counts.items()))
+    yield "readers turned away before the end", str(len(outcome.verdict.turned_away))
     yield "answers interrupted that no killed gateway made", str(len(times.unexplained))
     yield "fail-overs after a primary's kill", str(len(outcome.healed))
     yield "longest fail-over, s", _longest(outcome.healed)
     yield "readers told that an answer's gateway was killed", str(len(times.told))
     yield "longest from the kill to that, s", _longest(times.told)
-    yield "the same while the store had trouble too", str(len(times.told_meanwhile))
+    yield "the same while the session's primary had trouble too", str(len(times.told_meanwhile))
     yield "longest from the kill to that, s", _longest(times.told_meanwhile)
     yield "acknowledged answers, median, s", f"{median(times.answers or [0]):.1f}"
     yield "longest, s", _longest(times.answers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from redis.crc import key_slot
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -19,7 +21,7 @@ class Times:
     told: list[float] = field(default_factory=list)
     """From a gateway's kill until a reader of an answer it was making was told that it is interrupted."""
     told_meanwhile: list[float] = field(default_factory=list)
-    """The same where the store had trouble of its own meanwhile."""
+    """The same where the session's primary had trouble meanwhile."""
     answers: list[float] = field(default_factory=list)
     """From a prompt's first asking until the end of an answer that is acknowledged."""
     unexplained: list[str] = field(default_factory=list)
@@ -52,5 +54,6 @@ def _told(times: Times, asked: Asked, ended: Sequence[float], faults: Sequence[F
     if not deaths:
         times.unexplained.append(f"{asked.turn_id} of {asked.seen.stream}")
         return
-    store = [fault for fault in faults if not fault.url and fault.began <= last and fault.over >= deaths[0]]
-    (times.told_meanwhile if store else times.told).extend(at - deaths[0] for at in ended)
+    slot = key_slot(f"warp:1:{{local/{asked.session}}}:meta".encode())
+    struck = [fault for fault in faults if slot in fault.slots and fault.began <= last and fault.over >= deaths[0]]
+    (times.told_meanwhile if struck else times.told).extend(at - deaths[0] for at in ended)

@@ -33,6 +33,10 @@ class Seen:
     events: dict[str, tuple[str, str]] = field(default_factory=dict)
     repeated: int = 0
     cuts: int = 0
+    jumped: bool = False
+    """Whether it was told the end without all that leads there: it had seen more than was logged."""
+    turned_away: int = 0
+    """The status that said that there is no more, to a reader who has seen no end."""
     ended_at: float | None = None
     """When the terminal event was read, on this machine's monotonic clock."""
 
@@ -119,8 +123,9 @@ async def read(response: aiohttp.ClientResponse, seen: Seen, leave_after: int | 
                 seen.stream = json.loads(event.data)["streamId"] or ""
             name = event.id
             if name in seen.events:
-                # A reader may have seen more than the log of an orphan has: its end has a number seen before.
-                seen.repeated += not (event.event == "error" and "INTERRUPTED" in event.data)
+                # A reader may have seen more than the log has, and is told the end of that, numbered as one seen before.
+                seen.jumped = event.event in ("end", "error")
+                seen.repeated += not seen.jumped
                 name += " again"
             seen.events[name] = (event.event, event.data)
             if event.event in ("end", "error"):
@@ -166,6 +171,7 @@ async def follow(gateways: Gateways, seen: Seen, *, cut: int | None = None) -> N
                     cut = None
                     continue
                 if response.status in (204, 404):
+                    seen.turned_away = response.status
                     return
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass

@@ -110,6 +110,14 @@ def test_a_reader_who_missed_a_word_on_the_way(case: Case) -> None:
     assert case.faults() == {"differing"}
 
 
+def test_a_reader_ahead_of_the_log_may_be_told_the_end_alone(case: Case) -> None:
+    ahead = case.followers[1]
+    del ahead.events["2-3"]
+    assert case.faults() == {"differing"}
+    ahead.jumped = True
+    assert case.faults() == set()
+
+
 def test_a_text_kept_that_is_not_the_one_shown(case: Case) -> None:
     case.turns[2]["response"] = "yes"
     assert case.faults() == {"differing"}
@@ -141,7 +149,7 @@ def test_the_wait_for_a_killed_gateway_counts_from_its_kill_to_each_reader(case:
     faults = [killed("http://b", 3.0), killed("http://a", 11.0), killed("http://b", 12.0)]
     times = measure([case.talk], faults)
     assert (times.told, times.told_meanwhile, times.unexplained) == ([8.0, 9.5], [], [])
-    times = measure([case.talk], [*faults, Fault("freeze a primary", 21.0, 22.0)])
+    times = measure([case.talk], [*faults, Fault("freeze a primary", 21.0, 22.0, slots=range(16384))])
     assert (times.told, times.told_meanwhile, times.unexplained) == ([], [8.0, 9.5], [])
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from .talk import Asked, Conversation, Seen
 
+UNSURE = "turns answered, not known to be kept"
+
 
 @dataclass
 class Verdict:
@@ -21,6 +23,8 @@ class Verdict:
     )
     counts: Counter[str] = field(default_factory=Counter)
     given_up: list[str] = field(default_factory=list)
+    turned_away: list[str] = field(default_factory=list)
+    """Readers who were told that there is no more before they had seen an end."""
 
     @property
     def clean(self) -> bool:
@@ -50,6 +54,7 @@ def _turns(verdict: Verdict, name: str, asked: Sequence[Asked], turns: Sequence[
     text = {turn["turnId"]: turn["response"] for turn in turns}
     for one in asked:
         verdict.counts[_fate(one)] += 1
+        verdict.counts[f"{UNSURE}: kept after all"] += _fate(one) == UNSURE and kept[one.turn_id] > 0
         if one.gave_up:
             verdict.given_up.append(f"{name}: {one.turn_id}: {one.gave_up}")
         if one.acknowledged and not kept[one.turn_id]:
@@ -79,14 +84,18 @@ def _streams(verdict: Verdict, readers: Sequence[Seen]) -> None:
         if seen.stream:
             by_stream.setdefault(seen.stream, []).append(seen)
         verdict.counts["readers cut off"] += seen.cuts
+        verdict.counts["readers told the end ahead of the rest"] += seen.jumped
+        if seen.turned_away:
+            verdict.turned_away.append(f"{seen.stream}: {seen.turned_away} behind {seen.last}: {seen.text!r}")
         if seen.repeated:
             verdict.faults["doubled"].append(f"{seen.stream}: {seen.repeated} events were shown twice to one reader")
     for stream, group in by_stream.items():
         verdict.counts["streams with several readers"] += len(group) > 1
         longest = max((seen.text for seen in group), key=len)
         for seen in group:
-            whole = seen.end is not None and seen.end[0] == "end"
-            if not longest.startswith(seen.text) or (whole and seen.text != seen.end[1]["response"]["text"]):
+            whole = seen.end[1]["response"]["text"] if seen.end is not None and seen.end[0] == "end" else None
+            told = whole is None or (whole.startswith(seen.text) if seen.jumped else whole == seen.text)
+            if not (told and longest.startswith(seen.text)):
                 verdict.faults["differing"].append(f"{stream}: {seen.text!r} and {longest!r}, {seen.end}")
 
 
@@ -98,6 +107,6 @@ def _fate(asked: Asked) -> str:
     if asked.stateless:
         return "answers without history"
     if asked.seen.end is not None and asked.seen.end[0] == "end":
-        return "turns answered, not known to be kept"
+        return UNSURE
     code = asked.seen.end[1]["code"] if asked.seen.end else asked.refused or "nothing"
     return f"turns ended with {code}"

@@ -41,12 +41,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Fault:
-    """What befell them from when until when (monotonic); of a killed gateway also its URL."""
+    """What befell them from when until when (monotonic): a gateway by its URL, or a node by its slots."""
 
     kind: str
     began: float
     over: float
     url: str = ""
+    slots: range = range(0)
 
 
 @dataclass
@@ -61,6 +62,8 @@ class World:
     gateways: list[Place] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     healed: list[float] = field(default_factory=list)
+    struck: range = range(0)
+    """The slots of the node that was struck last."""
 
     def start(self, number: int, port: int = 0) -> Place:
         """Start a gateway; with a port, where one was before."""
@@ -116,7 +119,10 @@ class World:
             node.thaw()
 
     def _a_primary(self, chance: random.Random) -> Node:
-        return chance.choice([node for node in self.cluster.nodes if node.role() == "master"])
+        node = chance.choice([node for node in self.cluster.nodes if node.role() == "master"])
+        shares = node.ask("CLUSTER", "SLOTS")
+        self.struck = next(range(first, last + 1) for first, last, primary, *_ in shares if primary[1] == node.port)
+        return node
 
     async def _taken_over(self, node: Node) -> None:
         async with asyncio.timeout(CALM):
@@ -143,9 +149,10 @@ class World:
             began = time.monotonic()
             if began >= until:
                 return
-            url = await befall(chance)
+            self.struck = range(0)
+            url = await befall(chance) or ""
             await asyncio.to_thread(self.cluster.wait_until_ok, CALM)
-            self.faults.append(Fault(befall.__name__.replace("_", " "), began, time.monotonic(), url or ""))
+            self.faults.append(Fault(befall.__name__.replace("_", " "), began, time.monotonic(), url, self.struck))
             await asyncio.sleep(chance.uniform(0, rest))
 
 

@@ -56,20 +56,6 @@ async def test_two_gateways_share_the_embedded_store_out_of_the_box(fake, config
 
 @pytest.mark.asyncio
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no embedded server on Windows")
-async def test_a_folder_that_cannot_be_used_is_the_stores_trouble_and_not_the_prompts(fake, config, top):
-    (top / "data").write_text("in the way")
-    settings = config("ok", storage={})
-    async with opened(settings, open_store(settings.storage)) as gateway:
-        answer = await gateway.ask(ask("a"))
-        assert (answer.text, answer.session_status) == ("You said 'a' in message 1.", "stateless")
-        status = await gateway.status()
-        assert not status.ok
-        assert str(top / "data") in status.reasons[0]
-
-
-@pytest.mark.asyncio
-@pytest.mark.slow
 @needs_server
 async def test_a_store_by_url_is_the_one_the_configuration_names(fake, config):
     with running_server(next(iter(SERVERS.values())), password="sesame") as server:

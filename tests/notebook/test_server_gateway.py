@@ -44,7 +44,7 @@ class ServedKernel(Kernel):
         self._id = self._rest.post("kernels", json={}, timeout=60).raise_for_status().json()["id"]
         self._load, self._code, self.messages = False, load, []
         path = str(folder / "runtime" / f"kernel-{self._id}.json")
-        self.manager = KernelManager(connection_file=path)
+        self.manager = KernelManager(connection_file=path, owns_kernel=False)
         self.manager.load_connection_file(path)
 
     def __enter__(self):

@@ -128,6 +128,11 @@ class Live:
             self._writing = None
         self.put(event)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its asker is to be warned of."""
+        return (NOT_LOGGED,) if self.unlogged else ()
+
     def stop(self) -> None:
         """Have the answer end here; its part is kept as a stopped turn."""
         if self.task is not None and self.stoppable:

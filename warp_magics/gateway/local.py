@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -150,12 +151,10 @@ class LocalGateway(Gateway):
 
     async def aclose(self) -> None:
         """See Gateway."""
-        await self._streams.aclose()
-        await self._tails.aclose()
-        await self._turns.aclose()
-        await self._orphans.aclose()
-        await self._client.aclose()
-        await self._store.aclose()
+        parts = self._streams, self._tails, self._turns, self._orphans, self._client, self._store
+        async with contextlib.AsyncExitStack() as closing:
+            for part in reversed(parts):
+                closing.push_async_callback(part.aclose)
 
 
 def open_store(storage: StorageSettings) -> Store:

@@ -33,7 +33,14 @@ def check(request: ChatRequest) -> None:
     if not request.store and request.session_id is not None:
         raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
     try:
-        texts = (request.prompt, request.context or "", *chained.from_iterable(request.history))
+        source = request.source
+        texts = (
+            request.prompt,
+            request.context or "",
+            source.notebook or "",
+            source.cell or "",
+            *chained.from_iterable(request.history),
+        )
         "".join((*texts, *request.parameters.stop, *request.models)).encode()
     except UnicodeEncodeError:
         raise InvalidRequest("The prompt holds half a character (a lone surrogate); decode it anew.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING, Final
 
 from .branches import forked, rewound
@@ -24,7 +25,7 @@ _PAGE: Final = 100  # sessions read at once by a search
 _MOST: Final = 1000
 _POLL_SECONDS: Final = 0.1
 _FEED_SECONDS: Final = 2.0  # a read of a feed waits so long for news
-_LONGEST: Final = 100 * 365 * 86400.0  # a store counts milliseconds, and cannot count to infinity
+_LONGEST: Final = 36525 * 86400.0  # a store counts milliseconds, and cannot count to infinity
 _OUTAGE_SECONDS: Final = 30.0  # a store that is away for so long ends its watchers' reading
 
 
@@ -57,6 +58,7 @@ class Sessions:
     ) -> Session:
         """See Gateway."""
         key = SessionKey(owner, self._chances.new_id()) if session_id is None else _key(owner, session_id)
+        _is_json(title, metadata)
         return await self._store.create(key, self._lives, title=title, ttl=_positive(ttl), metadata=metadata)
 
     async def session(self, owner: str, session_id: str) -> Session:
@@ -93,6 +95,7 @@ class Sessions:
     ) -> Session:
         """See Gateway."""
         key = _key(owner, session_id)
+        _is_json(title, metadata)
         return await self._store.update(key, self._lives, title=title, ttl=_positive(ttl), metadata=metadata)
 
     async def delete(self, owner: str, session_id: str) -> None:
@@ -172,6 +175,13 @@ class Sessions:
 
 def _key(owner: str, session_id: str) -> SessionKey:
     return SessionKey(owner, check_session_id(session_id))
+
+
+def _is_json(title: str | None, metadata: Mapping[str, object] | None) -> None:
+    try:
+        json.dumps([title, metadata], ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        raise InvalidRequest("title is text and metadata what JSON can hold, in whole characters.") from None
 
 
 def _positive(ttl: float | None) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import InvalidRequest, SessionBusy, ShuttingDown, StreamNotFound, TotalTimeout, WarpError
-from .live import NOT_LOGGED, Live
+from .live import Live
 from .orphans import rest_of
 from .turns import Before, is_session_id
 from .types import ChatResponse, Ended, Failed, Result, SessionKey, Started, Text, Turn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warp_magics.streams")
 
+_NOT_SENT: Final = "The prompt was stopped before it was sent."
 _STOP_SECONDS: Final = 15.0
 """How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
 
@@ -151,8 +152,12 @@ class Streams:
     def _finished(self, live: Live, task: asyncio.Task[None]) -> None:
         """Forget an answer that is made; one whose task died leaves no follower waiting."""
         self._live.discard(live)
-        if not live.shown.ended:
-            log.error("answer_died", exc_info=None if task.cancelled() else task.exception())
+        if live.shown.ended:
+            return
+        if task.cancelled():  # before it ran
+            live.end(Failed(InvalidRequest(_NOT_SENT)))
+        else:
+            log.error("answer_died", exc_info=task.exception())
             live.end(Failed(WarpError("The gateway failed while it answered.")))
 
     async def _produce(self, live: Live, request: ChatRequest) -> None:
@@ -165,7 +170,7 @@ class Streams:
             live.end(Failed(error))
             return
         except asyncio.CancelledError:
-            stopped = InvalidRequest("The prompt was stopped before it was sent.")
+            stopped = InvalidRequest(_NOT_SENT)
             live.end(Failed(stopped if live.made_as is None else ShuttingDown("The gateway is shutting down.")))
             return
         live.opened(opened, self._store, self._turns.lives)
@@ -175,11 +180,11 @@ class Streams:
             live.stoppable = False
             if answer.ended:  # whole, whatever befell us after its last word
                 answer.error, answer.stopped = None, False
-            if live.unlogged:
-                answer.notes = (NOT_LOGGED,)
+            answer.notes = live.notes
             last = live.named(_last(opened, answer, None))
             turn = _turn(request, opened, answer, self._clock())
             warning = await self._turns.close(opened, turn, [*live.rest(), last])
+            answer.notes = live.notes
         live.end(_last(opened, answer, warning))
 
     async def _again(self, live: Live, before: Before) -> None:
@@ -189,8 +194,9 @@ class Streams:
             async for event in self.follow(before.key.owner, live.made_as, None):
                 live.relay([event])
         except StreamNotFound:  # its log has expired, its turn has not
-            turns = await self._store.turns(before.key)
-            found = [turn for turn in turns if turn.n == before.n]
+            tree = await self._store.tree(before.key)
+            lines = (tree.turns, *(branch.turns for branch in tree.branches))
+            found = [turn for line in lines for turn in line if turn.n == before.n]
             if not found:
                 raise
             live.relay(rest_of(found[0], before.key, ()))

@@ -41,7 +41,7 @@ class _Tail:
 
 
 class Tails:
-    """``clock`` is monotonic seconds."""
+    """Reads from ``store``; a log whose producer is gone is handed to ``orphans``."""
 
     def __init__(self, store: Store, orphans: Orphans) -> None:
         self._store = store

@@ -167,8 +167,8 @@ class Turns:
                 )
             if isinstance(said, Orphan):
                 self._orphans.notice(key, said)
-            place = said.position if isinstance(said, Waiting) else 1
-            await self._paused(min(_LONGEST_POLL, _POLL_SECONDS * place), key, holder)
+            pause = _POLL_SECONDS * said.position if isinstance(said, Waiting) else _LONGEST_POLL
+            await self._paused(min(_LONGEST_POLL, pause), key, holder)
 
     async def _paused(self, seconds: float, key: SessionKey, holder: str) -> None:
         try:

@@ -43,7 +43,7 @@ async def test_any_number_follow_an_answer_that_is_being_made(gateway, there, si
 @pytest.mark.parametrize("after", ["x", "1", "1-", "-1", "2-1", "1-x", "1-1-1", "1-٣"])
 async def test_what_is_no_event_of_the_stream_is_refused(gateway, there, sid, after):
     await gateway.ask(asking("hello", sid, there.name()))
-    with pytest.raises(InvalidRequest, match="no event of this stream|no header can hold"):
+    with pytest.raises(InvalidRequest, match=r"no event of this stream|no header can hold"):
         await read(gateway.follow(OWNER, f"{sid}~1", after))
 
 

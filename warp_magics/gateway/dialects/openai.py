@@ -195,8 +195,12 @@ def _words(fields: dict[str, Any], name: str) -> str:
     return value
 
 
+_MOST_TOKENS: Final = 2**53
+
+
 def _count(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
+    """Return a number of tokens; one that cannot be a count is none."""
+    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else 0
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

@@ -27,6 +27,9 @@ log = logging.getLogger("warp_magics.remote")
 _E = TypeVar("_E")
 _T = TypeVar("_T")
 
+_LOOKS = 6
+_LOOK_SECONDS = 0.05
+
 
 class RemoteGateway(Gateway):
     """A gateway at ``urls``, such as ``http://127.0.0.1:8888/warp``; several are instances of one.
@@ -34,7 +37,8 @@ class RemoteGateway(Gateway):
     The first that answers is used, on failure the next. Belongs to the event loop it is first used on. ``token``
     is sent to these urls alone; a function is called for each request. Whose sessions are meant says the token:
     ``owner`` only names them in what is returned. All verbs raise GatewayUnreachable and GatewayRefused too.
-    ``new_id`` gives a fresh unique id.
+    ``new_id`` gives a fresh unique id. ``leaving`` says that this process is about to end: then nothing is stopped
+    there, for an answer outlives who asked for it.
     """
 
     def __init__(
@@ -45,8 +49,10 @@ class RemoteGateway(Gateway):
         chances: Chances,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         waits: Waits | None = None,
+        leaving: Callable[[], bool] | None = None,
     ) -> None:
         self._waits = waits or Waits()
+        self._leaving = leaving
         self._line = Line(urls, token, self._waits)
         self._chances = chances
         self._new_id = new_id
@@ -243,8 +249,20 @@ class RemoteGateway(Gateway):
             told = f"{self._line.hosts} answers, but not as a gateway does: is the URL right? ({error})"
             raise GatewayUnreachable(told) from error
 
+    async def _is_left_for_good(self) -> bool:
+        """Tell a restart of the kernel from its stop button: both begin with an interrupt, and the word of it comes later."""
+        if self._leaving is None:
+            return False
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._leaving():
+                return True
+        return False
+
     async def _stop_left(self, stream_id: str) -> None:
         """Stop an answer that nobody reads on; whether that can be said in time is not the reader's business."""
+        if await self._is_left_for_good():
+            return
         try:
             async with asyncio.timeout(self._waits.stop):
                 await self._call("POST", path("streams", stream_id, "stop"))

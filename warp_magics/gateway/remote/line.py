@@ -39,7 +39,7 @@ class Waits:
     call: float = 45.0
     silence: float = 45.0
     progress: float = 60.0
-    stop: float = 0.7
+    stop: float = 0.45
 
 
 @dataclass(frozen=True, slots=True)

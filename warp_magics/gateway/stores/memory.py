@@ -179,6 +179,7 @@ class MemoryStore(MemoryModels, Store):
         kept.ttl, kept.metadata = ttl, dict(metadata or {})
         for turn in turns:
             kept.add(turn, SETTLED)
+        kept.stored.clear()  # those were asked in another session
         self._used(key, kept, lives)
         return await self.session(key)
 

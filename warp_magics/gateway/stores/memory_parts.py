@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import astuple, dataclass, field, replace
 from operator import add
 from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from ..errors import InvalidRequest
 from ..types import Branch, Page, Session, SessionEvent, Usage
@@ -195,7 +196,7 @@ class Changes:
     """Wakes whoever waits for something to happen to a session."""
 
     def __init__(self) -> None:
-        self._awaited: dict[SessionKey, asyncio.Event] = {}
+        self._awaited: WeakValueDictionary[SessionKey, asyncio.Event] = WeakValueDictionary()  # gone with who waits
 
     def tell(self, key: SessionKey) -> None:
         """Let all who wait look again."""

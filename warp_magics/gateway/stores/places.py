@@ -114,14 +114,17 @@ class Places:
 
     def make(self) -> None:
         """Make both directories, mode 0700. Raises StoreUnavailable where one is another's or no directory."""
-        _own(self.data)
-        _own(self.run)
+        _own(self.data, "WARP_DATA_DIR")
+        _own(self.run, "WARP_RUN_DIR")
 
     def try_out(self) -> None:
         """Raise StoreUnavailable where no socket can be made in the run directory, or no file in the data's."""
-        with explained(f"make a file in {self.data} (WARP_DATA_DIR)"):
+        with explained(f"make a file in {self.data} (set WARP_DATA_DIR to another)"):
             tempfile.TemporaryFile(dir=self.data).close()
-        with explained(f"make a socket in {self.run} (WARP_RUN_DIR)"), socket.socket(socket.AF_UNIX) as trial:
+        with (
+            explained(f"make a socket in {self.run} (set WARP_RUN_DIR to another)"),
+            socket.socket(socket.AF_UNIX) as trial,
+        ):
             path = self.run / f"{secrets.token_hex(4)}.try"
             trial.bind(str(path))
             path.unlink()
@@ -232,13 +235,13 @@ def _running_at(data: Path, env: Mapping[str, str]) -> list[Path]:
     return [meeting.parent] if here and mine and Places(data, meeting.parent).socket == str(meeting) else []
 
 
-def _own(path: Path) -> None:
-    """Make a directory that is the user's alone, or see that it is."""
-    with explained(f"use the directory {path}"):
+def _own(path: Path, variable: str) -> None:
+    """Make a directory that is the user's alone, or see that it is; ``variable`` names another."""
+    with explained(f"use the directory {path} (set {variable} to another)"):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise StoreUnavailable(f"{path} is a link, not a directory: remove it, or set WARP_RUN_DIR to another")
+            raise StoreUnavailable(f"{path} is a link, not a directory: remove it, or set {variable} to another")
         if found.st_uid != os.getuid():
             raise StoreUnavailable(
                 f"{path} belongs to user {found.st_uid}, not to you ({os.getuid()}): set WARP_RUN_DIR (for the socket) "

@@ -15,8 +15,8 @@ if redis.call('EXISTS', META) == 0 then
   else
     return {'missing'}
   end
+  redis.call('HSET', META, 'created', NOW, 'updated', NOW, 'n', last or 0, 'version', NOW)  -- first: see below
   redis.call('DEL', LOCK, TURNS, QUEUE, DRAFT)
-  redis.call('HSET', META, 'created', NOW, 'updated', NOW, 'n', last or 0, 'version', NOW)
 end
 
 local function begun(n)
@@ -67,9 +67,11 @@ if held or draft[1] or ahead > 0 then
   end
   return {'waiting', ahead + 1}
 end
-redis.call('HDEL', QUEUE, holder)
 
+-- A full store refuses a script whole only where its first write is one that needs room.
 local n = redis.call('HINCRBY', META, 'n', 1)
+redis.call('HDEL', QUEUE, holder)
+redis.call('UNLINK', BASE .. ':stream:' .. whole(n))  -- a log that outlived a session which was evicted
 redis.call('SET', LOCK, n .. ' ' .. holder, 'PX', lease)
 redis.call('HSET', DRAFT, 'n', n, 'holder', holder, 'turn', turn_id, 'began', NOW, 'json', draft_json, 'status', status)
 redis.call('HSETNX', META, 'title', title)

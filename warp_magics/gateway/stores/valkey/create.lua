@@ -5,8 +5,9 @@ if redis.call('EXISTS', META) == 1 then
   return 0
 end
 local seen = string.match(redis.call('GET', SEEN) or '', '^%d+') or 0
-redis.call('DEL', LOCK, TURNS, QUEUE, DRAFT)
+-- What needs room comes first: else a full store, which refuses only that, would not refuse the script.
 redis.call('HSET', META, 'created', NOW, 'updated', NOW, 'n', math.max(seen, last), 'version', NOW)
+redis.call('DEL', LOCK, TURNS, QUEUE, DRAFT)
 for field, value in pairs({title = title, ttl = own, metadata = metadata}) do
   if value ~= '' then
     redis.call('HSET', META, field, value)

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
     from ...types import Session, Turn
     from ..base import Graft, Lives
-    from .keys import Keys
-    from .link import Link
 
 _FEED_SECONDS: Final = 60.0  # how long a deleted session's feed tells of it
 _FEED_ID: Final = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
-_SCORE: Final = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_SCORE: Final = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 _ALL: Final = (0, -1)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from ...errors import FenceLost, StoreUnavailable, StreamNotFound
-from ...types import Source
+from ...types import SessionKey, Source
 from .. import records
 from ..base import TICKET_SECONDS, Asked, Begun, Draft, Log, Logged, Orphan, Waiting
 from ..logs import dump_event, load_events
@@ -18,7 +18,7 @@ from .keys import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...types import Event, SessionKey, Turn
+    from ...types import Event, Turn
     from ..base import Hold, Lives
     from .keys import Keys
     from .link import Link
@@ -36,6 +36,19 @@ class Listing:
     async def _list(self, key: SessionKey, when: float) -> None:
         """Note the session's last use."""
         await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
+
+    async def _tidy(self, owner: str) -> None:
+        """Look at the two sessions used longest ago: what has expired leaves the list, so that it does not grow for ever."""
+        index = self._keys.index(owner)
+        try:
+            oldest = await self._link.call("ZRANGE", index, 0, 1)
+            keys = [SessionKey(owner, name.decode()) for name in oldest]
+            alive = await self._link.pipe(*(("EXISTS", self._keys.of(key, "meta")) for key in keys))
+            gone = [key.id for key, exists in zip(keys, alive, strict=True) if not exists]
+            if gone:
+                await self._link.call("ZREM", index, *gone)
+        except StoreUnavailable as error:
+            log.warning("sessions_not_listed reason=%s", error.message)
 
     async def _hint(self, *command: str | float) -> None:
         try:
@@ -68,6 +81,8 @@ class TurnVerbs(Listing):
         begun = _begun(key, said)
         if isinstance(begun, Begun):
             await self._list(key, begun.now)
+            if begun.status != "known":
+                await self._tidy(key.owner)
         return begun
 
     async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
