@@ -4,7 +4,6 @@ A server that could be and is not there at this moment is trouble, which passes.
 """
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -101,16 +100,6 @@ async def test_memory_is_taken_and_it_is_said_why_and_what_to_do(fake, config, t
         assert WHY[spoil] in warning
         assert (status.ok, status.reasons, status.storage["type"]) == (False, (f"storage: {warning}",), "memory")
         assert f"Storage: memory ({warning})" in repr(overview(status, "here", None, ()))
-
-
-@pytest.mark.asyncio
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may write everywhere")
-@pytest.mark.parametrize("name", ["run", "data"])
-async def test_a_folder_that_may_not_be_written_to_is_none(config, top, name):
-    (top / name).mkdir(mode=0o500)
-    settings = config("ok", storage={})
-    async with opened(settings, open_store(settings.storage)) as gateway:
-        assert f"WARP_{name.upper()}_DIR" in told(gateway)[0]
 
 
 @pytest.mark.asyncio

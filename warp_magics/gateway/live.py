@@ -167,7 +167,8 @@ class Live:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
             except FenceLost:
-                self._go_unlogged()
+                if self.stoppable:  # else its turn, stored with all that was left, has overtaken this batch
+                    self._go_unlogged()
                 return
             finally:
                 patience.cancel()

@@ -165,7 +165,9 @@ def _by_status(status: int, message: object = None) -> WarpError:
 
 
 def _error(data: dict[str, Any]) -> WarpError:
-    code, message, details, wait = data["code"], data["message"], dict(data.get("details", {})), data.get("retryAfter")
+    code, message, wait = data["code"], data["message"], data.get("retryAfter")
+    given = data.get("details")
+    details = dict(given) if isinstance(given, dict) else {}
     if not (isinstance(code, str) and isinstance(message, str) and isinstance(wait, int | float | None)):
         raise TypeError("an error has a code, a message, and perhaps seconds to wait")
     if isinstance(details.get("route"), list):
