@@ -24,6 +24,7 @@ LOG_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 1.0  # as long as a store in trouble is left alone
 _BATCH: Final = 1000  # events; a script takes only so many arguments
 _REST: Final = 4000
+_MANY: Final = 64
 NOT_LOGGED: Final = "storage was slow or away: some of this answer was shown before it was logged"
 
 
@@ -127,6 +128,11 @@ class Live:
             self._writing.cancel()
             self._writing = None
         self.put(event)
+
+    @property
+    def behind(self) -> bool:
+        """True while many events wait to be logged before they are shown."""
+        return len(self._minted) - len(self.shown.events) > _MANY
 
     @property
     def notes(self) -> tuple[str, ...]:

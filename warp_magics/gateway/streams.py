@@ -211,6 +211,8 @@ class Streams:
             ):
                 async for event in events:
                     self._take(live, opened, answer, event)
+                    if live.behind:  # a provider that floods us must let the log be written
+                        await asyncio.sleep(0)
         except TimeoutError:
             answer.error = TotalTimeout(f"The answer took longer than {total:g} s.")
         except WarpError as error:
