@@ -140,6 +140,14 @@ class Reader:
                 if not block.startswith(": ") and (event := event_of(block)).name == name:
                     return event
 
+    async def events(self) -> list[Event]:
+        """Wait for the end of the answer, of which only the headers were read; all its events but pings."""
+        async with asyncio.timeout(10):
+            body = (await self._reader.readuntil(b"\r\n0\r\n\r\n")).decode()
+        *blocks, _ = body.split("\n\n")
+        blocks = [block.strip("\r\n").rpartition("\r\n")[2] for block in blocks]  # without the length of the chunk
+        return [event_of(block) for block in blocks if not block.startswith(": ")]
+
     async def status(self) -> int:
         """Wait for the headers."""
         async with asyncio.timeout(10):

@@ -190,14 +190,13 @@ async def test_a_feed_tells_what_happens_to_a_session(rest, follow):
     await rest("prompt", HELLO)
     await rest("sessions/s/rewind", {"to": one})
     await watcher.event("rewound")
-    whole = asyncio.create_task(rest(f"sessions/s/events?after={started.id}"))
+    whole = await follow(f"sessions/s/events?after={started.id}")
+    assert await whole.status() == 200
     back = await follow("sessions/s/events", **{"Last-Event-ID": started.id})
     assert (await back.event("turn-ended")).data == ended
     await rest("sessions/s", method="DELETE")
     await watcher.event("deleted")
-    said = await asyncio.wait_for(whole, 10)
-    events = [event for event in said.events if event.name]
-    assert [event.name for event in events] == [
+    assert [event.name for event in await whole.events()] == [
         "turn-ended",
         "updated",
         "turn-started",
