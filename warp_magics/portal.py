@@ -13,6 +13,8 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ GRACE_SECONDS: Final = 0.8
 """How long an interrupted call may clean up: a part to be stored, a connection to be closed."""
 QUIET_SECONDS: Final = 0.1
 """A second Ctrl-C this soon after the first says the same; passed on, it can cost ipykernel the cell's reply."""
+CLOSE_SECONDS: Final = 5.0
+"""How long the process's end waits for each: what runs last on the loop, the loop's end, the thread's."""
 POLL_SECONDS: Final = 0.1
 """A wait is a short one, again and again: on Windows, and where another thread took the signal, nothing breaks it."""
 _INTERRUPT: Final = object()
@@ -80,7 +84,7 @@ class Portal:
     def __init__(self, waiter: Callable[[], Waiter] = PlainWaiter) -> None:
         self._waiter = waiter
         self._lock = threading.Lock()
-        self._open = contextlib.ExitStack()
+        self._thread: threading.Thread | None = None
         self._portal: BlockingPortal | None = None
 
     def call(self, work: Callable[[], Awaitable[_T]]) -> _T:
@@ -134,22 +138,48 @@ class Portal:
             yield lull[1] if lull and item is _LULL else item
 
     def close(self, last: Callable[[], Awaitable[object]] | None = None) -> None:
-        """End the thread, after ``last`` has run on its loop."""
+        """End the thread, after ``last`` has run on its loop.
+
+        What hangs there holds nobody up for longer than CLOSE_SECONDS each: a daemon's thread ends with its process.
+        """
         with self._lock:
+            portal, thread, self._portal, self._thread = self._portal, self._thread, None, None
+            if portal is None or thread is None:
+                return
             try:
-                if self._portal is not None and last is not None:
-                    self._portal.call(last)
+                if last is not None:
+                    with contextlib.suppress(TimeoutError):
+                        portal.start_task_soon(last).result(CLOSE_SECONDS)
             finally:
-                self._open.close()
-                self._portal = None
+                with contextlib.suppress(RuntimeError, TimeoutError):  # its loop has ended already
+                    portal.start_task_soon(partial(portal.stop, cancel_remaining=True)).result(CLOSE_SECONDS)
+                thread.join(CLOSE_SECONDS)
 
     def _started(self) -> BlockingPortal:
         with self._lock:
             if self._portal is None:
-                from anyio.from_thread import start_blocking_portal
-
-                self._portal = self._open.enter_context(start_blocking_portal("asyncio", name="warp-gateway"))
+                opened: Future[BlockingPortal] = Future()
+                # Not anyio's own way: that joins the thread for however long it takes, at the process's exit too.
+                self._thread = threading.Thread(target=_run, args=(opened,), name="warp-gateway", daemon=True)
+                self._thread.start()
+                self._portal = opened.result()
             return self._portal
+
+
+def _run(opened: Future[BlockingPortal]) -> None:
+    from anyio.from_thread import BlockingPortal
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            opened.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    try:
+        asyncio.run(serve())
+    except BaseException as error:
+        if opened.done():
+            raise
+        opened.set_exception(error)
 
 
 class _Running:

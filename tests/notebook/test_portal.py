@@ -423,6 +423,24 @@ def test_close_ends_the_thread_though_the_last_fails():
     assert THREAD not in [thread.name for thread in threading.enumerate()]
 
 
+def test_what_hangs_at_the_end_does_not_hold_up_who_closes(monkeypatch):
+    monkeypatch.setattr("warp_magics.portal.CLOSE_SECONDS", 0.2)
+    go_on = threading.Event()
+
+    async def hang():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(LONG)
+        await asyncio.to_thread(go_on.wait)
+
+    portal = Portal()
+    closing = threading.Thread(target=portal.close, args=(hang,), daemon=True)
+    portal.call(lambda: asyncio.sleep(0))
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    go_on.set()
+
+
 def test_a_closed_portal_opens_again():
     portal = Portal()
     for _ in range(2):
