@@ -52,6 +52,7 @@ def start(path: Path, port: int, parallel: int) -> tuple[object, str]:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.n_predict = MAX_TOKENS
     params.sampling.temp = 0.0  # unless a prompt says otherwise: at 0 this small model stays with the facts
+    params.endpoint_slots = True
     params.ui = False
     params.verbosity = -1
     server = xllamacpp.Server(params)

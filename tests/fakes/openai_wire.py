@@ -12,7 +12,25 @@ if TYPE_CHECKING:
 
 
 class OpenAI:
-    """Answers on OpenAI's wire. Another dialect is another class with these three methods."""
+    """OpenAI's wire; see `Wire`."""
+
+    path = "/v1/chat/completions"
+
+    @staticmethod
+    def model(call: Call) -> str:
+        return call.body.get("model", "")
+
+    @staticmethod
+    def key(call: Call) -> str:
+        return call.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @staticmethod
+    def messages(call: Call) -> list[dict[str, Any]]:
+        return call.body.get("messages", [])
+
+    @staticmethod
+    def streamed(call: Call) -> bool:
+        return bool(call.body.get("stream"))
 
     @classmethod
     def stream(cls, call: Call, reply: Reply) -> Iterator[bytes | Wait | Fault]:

@@ -1,10 +1,11 @@
-"""A fake of an OpenAI-compatible provider that misbehaves on request.
+"""A fake of a provider that misbehaves on request, on OpenAI's wire and on others.
 
 In a test's own loop: `async with FakeProvider() as fake`; beside a synchronous test: `with FakeProvider.in_thread() as
 fake`; as a process: `with provider_process() as fake`, or `python -m tests.fakes.provider --port 0 --ready-file F`.
 `fake.script("model", Reply(...), Reply.failing(503))` says what a model answers, one entry a call, the last one repeated.
 A model without a script behaves as its name says (`NAMED`): "cut-3", "fail-429-retry-after-7"; any other name is a good
-model that echoes what it saw. "cut-3@b" behaves like "cut-3" and is counted apart.
+model that echoes what it saw. "cut-3@b" behaves like "cut-3" and is counted apart. `fake.base_url` is that of OpenAI's
+wire; those of the others begin with `fake.url`.
 """
 
 from __future__ import annotations
@@ -29,14 +30,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from .anthropic_wire import Anthropic
+from .cohere_wire import Cohere
+from .gemini_wire import Gemini
 from .openai_wire import OpenAI
 from .replies import NAMED, Call, Entry, Fault, Reply, Script, Wait, named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from .replies import Wire
 
 __all__ = ["NAMED", "Call", "FakeProvider", "Fault", "Reply", "Script", "provider_process", "refused_url"]
 
+WIRES: list[type[Wire]] = [OpenAI, Anthropic, Gemini, Cohere]
 POLL = 0.002
 """Seconds between two looks at what another thread may change."""
 
@@ -56,8 +63,12 @@ class FakeProvider:
     # What tests say and ask; safe from any thread.
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.url}/v1"
 
     def script(self, model: str, *entries: Entry, cycle: bool = False) -> None:
         """What a model (or the path "/models") answers from now on."""
@@ -94,7 +105,8 @@ class FakeProvider:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        for wire in WIRES:
+            app.router.add_post(wire.path, self._chat(wire))
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/fake/requests", self._recorded)
         app.router.add_post("/fake/{verb:release|reset}", self._told)
@@ -126,19 +138,22 @@ class FakeProvider:
 
     # Its paths.
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        call = await self._record(request)
-        try:
-            return await self._answer(request, call, self._reply(call, call.model))
-        except (asyncio.CancelledError, ConnectionError):
-            if not (call.hung_up or self._closing):
-                self._note_disconnect(call)
-            raise asyncio.CancelledError from None
-        finally:
-            call.ended_at = time.monotonic()
+    def _chat(self, wire: type[Wire]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def chat(request: web.Request) -> web.StreamResponse:
+            call = await self._record(request, wire)
+            try:
+                return await self._answer(request, call, self._reply(call, call.model))
+            except (asyncio.CancelledError, ConnectionError):
+                if not (call.hung_up or self._closing):
+                    self._note_disconnect(call)
+                raise asyncio.CancelledError from None
+            finally:
+                call.ended_at = time.monotonic()
+
+        return chat
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        call = await self._record(request)
+        call = await self._record(request, OpenAI)
         reply = self._reply(call, "/models")
         if reply.status != 200 or reply.before:
             return await self._answer(request, call, reply)
@@ -147,7 +162,7 @@ class FakeProvider:
         return web.json_response({"object": "list", "data": models}, headers=reply.headers)
 
     async def _recorded(self, _: web.Request) -> web.Response:
-        return web.json_response([asdict(call) | {"model": call.model} for call in self.requests])
+        return web.json_response([told(call) for call in self.requests])
 
     async def _told(self, request: web.Request) -> web.Response:
         self.release() if request.match_info["verb"] == "release" else self.reset()
@@ -155,10 +170,10 @@ class FakeProvider:
 
     # One answer.
 
-    async def _record(self, request: web.Request) -> Call:
+    async def _record(self, request: web.Request, wire: type[Wire]) -> Call:
         body = await request.json() if request.can_read_body else {}
         headers = {name.lower(): value for name, value in request.headers.items()}
-        call = Call(len(self.requests) + 1, request.method, request.path, headers, body)
+        call = Call(len(self.requests) + 1, request.method, request.path, headers, body, wire)
         if request.transport is not None:
             call.port = request.transport.get_extra_info("peername")[1]
         self.requests.append(call)
@@ -178,15 +193,15 @@ class FakeProvider:
         for item in reply.before:
             await self._do(request, call, item)
         if reply.status != 200:
-            return web.json_response(OpenAI.error(call, reply), status=reply.status, headers=reply.headers)
-        if call.body.get("stream"):
+            return web.json_response(call.wire.error(call, reply), status=reply.status, headers=reply.headers)
+        if call.wire.streamed(call):
             return await self._stream(request, call, reply)
         return await self._whole(request, call, reply)
 
     async def _stream(self, request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", **reply.headers})
         await response.prepare(request)
-        items = OpenAI.stream(call, reply)
+        items = call.wire.stream(call, reply)
         for item in joined(items) if reply.split else items:
             if item is Fault.END:
                 break
@@ -211,7 +226,7 @@ class FakeProvider:
         for item in [*reply.opening, *items]:
             if item is not Fault.CUT and item is not Fault.END and not isinstance(item, (bytes, dict)):
                 await self._do(request, call, reply.delay if isinstance(item, str) else item)
-        bodies = [item for item in items if isinstance(item, dict)] or [OpenAI.whole(call, reply)]
+        bodies = [item for item in items if isinstance(item, dict)] or [call.wire.whole(call, reply)]
         body = json.dumps(bodies[0], ensure_ascii=False).encode()
         half = body[: len(body) // 2] if cut or Fault.END in items or any(isinstance(i, bytes) for i in items) else body
         response = web.StreamResponse(headers={"Content-Type": "application/json", **reply.headers})
@@ -248,6 +263,11 @@ class FakeProvider:
         elif request.transport is not None:
             request.transport.close()
         await asyncio.sleep(60)  # the loss of the connection cancels us
+
+
+def told(call: Call) -> dict[str, Any]:
+    """A call as JSON."""
+    return asdict(call) | {"model": call.model, "wire": call.wire.__name__}
 
 
 def joined(items: Iterable[Any]) -> Iterator[Any]:

@@ -10,7 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Fault(enum.Enum):
@@ -28,6 +31,35 @@ Item = str | dict[str, Any] | bytes | Wait | Fault
 """A part of an answer: text, an event's whole JSON, raw bytes, a wait or a fault."""
 
 
+class Wire(Protocol):
+    """How requests are read and answers look on one provider's wire; a class without instances."""
+
+    path: str
+    """Where it is asked, as an aiohttp route."""
+
+    @staticmethod
+    def model(call: Call) -> str: ...
+
+    @staticmethod
+    def key(call: Call) -> str: ...
+
+    @staticmethod
+    def messages(call: Call) -> list[dict[str, Any]]:
+        """Roles and texts in OpenAI's simple shape, a system text first."""
+
+    @staticmethod
+    def streamed(call: Call) -> bool: ...
+
+    @classmethod
+    def stream(cls, call: Call, reply: Reply) -> Iterator[bytes | Wait | Fault]: ...
+
+    @classmethod
+    def whole(cls, call: Call, reply: Reply) -> dict[str, Any]: ...
+
+    @staticmethod
+    def error(call: Call, reply: Reply) -> dict[str, Any]: ...
+
+
 def text_of(message: Mapping[str, Any]) -> str:
     content = message.get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
@@ -42,6 +74,7 @@ class Call:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    wire: type[Wire]
     port: int | None = None
     """The caller's: calls that have it in common came over one connection."""
     at: float = field(default_factory=time.monotonic)
@@ -52,15 +85,15 @@ class Call:
 
     @property
     def model(self) -> str:
-        return self.body.get("model", "")
+        return self.wire.model(self)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return self.body.get("messages", [])
+        return self.wire.messages(self)
 
     @property
     def key(self) -> str:
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
+        return self.wire.key(self)
 
     def echo(self) -> str:
         """The default answer: shows what the model saw."""
@@ -154,7 +187,7 @@ TOO_LONG = "This model's maximum context length is 4097 tokens. However, your me
 FILTERED = "The response was filtered due to the prompt triggering our content management policy."
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
-OVERLOADED = {"message": "The server is overloaded.", "type": "server_error", "code": "overloaded", "param": None}
+OVERLOADED = "The server is overloaded."
 
 
 def _fail(status: str, *rest: str) -> Script:
@@ -171,6 +204,19 @@ def _no_prefill(call: Call) -> Reply:
     return Reply.failing(400, PREFILL) if call.messages[-1]["role"] == "assistant" else Reply()
 
 
+def _filtered(call: Call) -> Reply:
+    if call.wire.__name__ == "Gemini":  # no error there: an answer without candidates
+        return Reply(chunks=[{"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}])
+    status = 498 if call.wire.__name__ == "Cohere" else 400  # a status of its own stands there for the code
+    return Reply.failing(status, FILTERED, code="content_filter", param="prompt")
+
+
+def _error_after(at: int) -> Entry:
+    """An error in mid-stream: on each wire it looks as its errors do."""
+    trouble = Reply.failing(503, OVERLOADED, code="overloaded")
+    return lambda call: Reply.broken(call.wire.error(call, trouble), Fault.END, at=at)
+
+
 def _cut_short(at: int, finish: str) -> Entry:
     return lambda call: Reply(chunks=call.words()[:at], finish=finish)
 
@@ -183,7 +229,7 @@ NAMED: dict[str, Callable[..., Script | Entry]] = {
     "flap": _flap,
     "quota": lambda: Reply.failing(429, QUOTA, type="insufficient_quota", code="insufficient_quota"),
     "context-too-long": lambda: Reply.failing(400, TOO_LONG, code="context_length_exceeded", param="messages"),
-    "filtered": lambda: Reply.failing(400, FILTERED, code="content_filter", param="prompt"),
+    "filtered": lambda: _filtered,
     "filtered-after": lambda at="2": _cut_short(int(at), "content_filter"),
     "refuse": lambda: Reply(chunks=[], refusal="I cannot help with that."),
     "no-prefill": lambda: _no_prefill,
@@ -193,7 +239,7 @@ NAMED: dict[str, Callable[..., Script | Entry]] = {
     "cut": lambda at: Reply.broken(Fault.CUT, at=int(at)),
     "end": lambda at: Reply.broken(Fault.END, at=int(at)),
     "reset": lambda at="": Reply.broken(Fault.RESET, at=int(at)) if at else Reply(before=[Fault.RESET]),
-    "error": lambda at="2": Reply.broken({"error": OVERLOADED}, Fault.END, at=int(at)),
+    "error": lambda at="2": _error_after(int(at)),
     "malformed": lambda at="2": Reply.broken(b'data: {"id": "x", "choices": [{"del\n\n', at=int(at)),
     "no-done": lambda: Reply(done=False),
     "empty": lambda: Reply(chunks=[]),

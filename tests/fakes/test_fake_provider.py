@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from .provider import FakeProvider, Fault, Reply, provider_process, refused_url
+from .provider import WIRES, FakeProvider, Fault, Reply, provider_process, refused_url
 
 KEY = "sk-test-1234567890"
 
@@ -191,6 +191,17 @@ def test_keys_models_and_nobody_there():
             assert "only" in [model["id"] for model in json.load(answer)["data"]]
     with pytest.raises(urllib.error.URLError):
         post(refused_url(), "ok")
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_call_is_read_as_its_wire_is_written(fake, wire):
+    path = wire.path.replace("{model}", "ok").replace("{verb}", "generateContent")
+    data = json.dumps({"model": "ok", "messages": [], "contents": []}).encode()
+    request = urllib.request.Request(f"{fake.url}{path}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert "You said '' in message 0." in answer.read().decode()
+    (call,) = fake.calls("ok")
+    assert (call.wire, call.model, call.key, call.messages) == (wire, "ok", "", [])
 
 
 def test_as_a_process():

@@ -13,7 +13,7 @@ from tests.gateway.kit import turn
 from warp_magics.gateway import wire
 from warp_magics.gateway.errors import InvalidRequest
 from warp_magics.gateway.exports import export
-from warp_magics.gateway.types import Call, Result, Session, SessionKey, Source, Usage
+from warp_magics.gateway.types import Attachment, Call, Result, Session, SessionKey, Source, ToolResult, Usage
 from warp_magics.grammar import cell_options
 
 BEGUN = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
@@ -158,6 +158,24 @@ def test_a_tool_call_is_shown():
     shown = 'Calls the tool weather:\n\n```json\n{"city": "Ulm"}\n```'
     assert shown in document(turns)
     assert notebook(turns).cells[1].outputs[0].data["text/markdown"] == shown
+
+
+def test_what_went_along_is_shown_and_kept():
+    given = {
+        "attachments": (
+            Attachment("image", "dot.png", "image/png", data="iVBORw0KGgo="),
+            Attachment("text", "a_b.txt", text="# Not a heading\n```"),
+        ),
+        "tool_results": (ToolResult("c1", "21 °C"),),
+    }
+    turns = [asked(1, "p", "a", **given)]
+    text = document(turns)
+    assert "> ![dot.png](data:image/png;base64,iVBORw0KGgo=)" in text
+    assert "> Result of a tool:\n>\n> ```\n> 21 °C\n> ```" in text
+    assert "> ````\n> # Not a heading\n> ```\n> ````" in text
+    assert json.loads(export(SESSION, turns, "json").data)["turns"][0]["attachments"][0]["data"] == "iVBORw0KGgo="
+    (_, told) = notebook([asked(1, "", "a", **given)]).cells
+    assert "21 °C" in told.source
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ async def test_cut_before_its_first_word_the_next_model_is_asked(fake, config, r
 
 @pytest.mark.asyncio
 async def test_a_finish_reason_nobody_knows_is_an_end_all_the_same(fake, config):
-    fake.script("m", Reply(chunks=["All of it."], finish="eos"))
+    fake.script("m", Reply(chunks=["All of it."], finish="weary"))
     async with opened(config("m")) as gateway:
         end = ends(await events_of(gateway, ask("hi")))
         assert await state_of(gateway) == "ready"

@@ -1,13 +1,14 @@
+"""What an answer on OpenAI's wire says, however oddly it is written."""
+
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.gateway.openai_kit import OPENAI, chunk, decoded, spoken, stream
 from warp_magics.gateway.dialects import dialect
 from warp_magics.gateway.errors import (
     ContentFiltered,
-    ProviderError,
+    ContextTooLong,
     ProviderFault,
     QuotaExceeded,
     RateLimited,
@@ -16,11 +17,7 @@ from warp_magics.gateway.errors import (
 from warp_magics.gateway.sse import Decoder
 from warp_magics.gateway.types import (
     Call,
-    Conversation,
     Ended,
-    Message,
-    Model,
-    Parameters,
     Reasoning,
     Result,
     Text,
@@ -28,100 +25,10 @@ from warp_magics.gateway.types import (
     Usage,
 )
 
-OPENAI = dialect("openai")
-MESSAGES = (Message("system", "Be brief."), Message("user", "grüß"), Message("assistant", "dich"), Message("user", "?"))
-
-
-def encoded(name="gpt-4o", key="sk-1", **parameters):
-    conversation = Conversation(Model("openai", name), MESSAGES, Parameters(**parameters))
-    request = OPENAI.encode(conversation, key)
-    return request, json.loads(request.body)
-
-
-def chunk(finish=None, /, **delta):
-    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-
-
-def stream(*items):
-    return "".join(f"data: {one if isinstance(one, str) else json.dumps(one)}\n\n" for one in items).encode()
-
-
-def decoded(raw, cut=None):
-    lines, answer = Decoder(), OPENAI.decoder()
-    pieces = [raw] if cut is None else [raw[:cut], raw[cut:]]
-    events = [event for piece in pieces for one in lines.feed(piece) for event in answer.feed(one)]
-    return [*events, *answer.end()]
-
-
-def spoken(*items):
-    """The events of a stream, which are the same wherever it is cut."""
-    raw = stream(*items)
-    whole = decoded(raw)
-    assert all(decoded(raw, cut) == whole for cut in range(len(raw)))
-    return whole
-
-
-# -- requests --------------------------------------------------------------------------------------
-
-
-def test_a_request_holds_the_conversation_and_asks_for_a_stream_with_its_usage():
-    request, body = encoded()
-    assert request.path == "/chat/completions"
-    assert request.headers["authorization"] == "Bearer sk-1"
-    assert "sk-1" not in repr(request)
-    assert body == {
-        "model": "gpt-4o",
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "messages": [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "grüß"},
-            {"role": "assistant", "content": "dich"},
-            {"role": "user", "content": "?"},
-        ],
-    }
-
-
-def test_without_a_key_no_authorization_is_sent():
-    assert "authorization" not in encoded(key=None)[0].headers
-
-
-def test_zero_is_a_value_and_none_is_not_sent():
-    _, body = encoded(temperature=0, top_p=0.5, seed=0, stop=("a", "b"), max_tokens=7)
-    assert {name: body[name] for name in ("temperature", "top_p", "seed", "stop", "max_tokens")} == {
-        "temperature": 0,
-        "top_p": 0.5,
-        "seed": 0,
-        "stop": ["a", "b"],
-        "max_tokens": 7,
-    }
-    assert not {"temperature", "top_p", "seed", "stop", "max_tokens"} & set(encoded()[1])
-
-
-@pytest.mark.parametrize(
-    ("name", "field"),
-    [
-        ("o1", "max_completion_tokens"),
-        ("o3-mini", "max_completion_tokens"),
-        ("gpt-5-nano", "max_completion_tokens"),
-        ("ft:o4-mini:acme", "max_completion_tokens"),
-        ("gpt-4o", "max_tokens"),
-        ("deepseek-chat", "max_tokens"),
-        ("olmo-2", "max_tokens"),
-    ],
-)
-def test_reasoning_models_are_given_their_limit_by_its_new_name(name, field):
-    _, body = encoded(name, max_tokens=7)
-    assert body[field] == 7
-    assert len({"max_tokens", "max_completion_tokens"} & set(body)) == 1
-
 
 def test_a_dialect_nobody_wrote_is_named():
     with pytest.raises(LookupError, match="klingon"):
         dialect("klingon")
-
-
-# -- answers ---------------------------------------------------------------------------------------
 
 
 def test_a_streamed_answer_is_its_texts_and_an_end_at_every_cut():
@@ -143,6 +50,52 @@ def test_a_streamed_answer_is_its_texts_and_an_end_at_every_cut():
     assert end.response.result is Result.COMPLETE
     assert end.response.usage == Usage(9, 8, 3, 2)
     assert end.response.warnings == ()
+
+
+def test_comments_event_names_and_data_in_lines_change_nothing():
+    one, two = json.dumps(chunk(content="a"), indent=1).splitlines(), json.dumps(chunk("stop"))
+    lines = "".join(f"data: {line}\n" for line in one)
+    raw = f": OPENROUTER PROCESSING\n\nid: 1\nevent: message\n{lines}\n:\n\ndata:{two}\n\n: bye\n\n".encode()
+    text, end = decoded(raw)
+    assert (text, end.response.result) == (Text("a"), Result.COMPLETE)
+
+
+def test_empty_deltas_and_chunks_without_choices_say_nothing():
+    filters = {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    empty = {"choices": [{"index": 0, "delta": None, "finish_reason": None}]}
+    said = spoken(
+        filters, {}, empty, chunk(), chunk(content=None), chunk(content=""), chunk(content="a"), chunk("stop")
+    )
+    assert said[:-1] == [Text("a")]
+    assert said[-1].response.warnings == ()
+
+
+def test_what_comes_after_the_finish_is_read_too():
+    late = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    first, second, end = spoken(chunk(content="a"), chunk("stop"), chunk(content="b"), late)
+    assert (first, second) == (Text("a"), Text("b"))
+    assert (end.response.result, end.response.usage) == (Result.COMPLETE, Usage(3, 1))
+
+
+def test_an_error_after_the_finish_is_an_error():
+    with pytest.raises(ProviderFault):
+        decoded(stream(chunk(content="a"), chunk("stop"), {"error": {"message": "late"}}))
+
+
+def test_what_was_cut_once_is_not_made_whole_by_another_finish():
+    with pytest.raises(StreamBroken):
+        decoded(stream(chunk(content="a"), chunk("error"), chunk("stop"), "[DONE]"))
+
+
+@pytest.mark.parametrize("details", [5, "x", {}, [5], [{"type": 5}, {"type": 5, "text": 5}]])
+def test_no_word_is_lost_to_odd_reasoning_details(details):
+    text, end = spoken(chunk(content="a", reasoning_details=details), chunk("stop"))
+    assert (text, end.response.warnings) == (Text("a"), ())
+
+
+def test_a_choice_without_its_number_is_the_first():
+    text, end = spoken({"choices": [{"index": None, "delta": {"content": "a"}, "finish_reason": "stop"}]})
+    assert (text, end.response.result) == (Text("a"), Result.COMPLETE)
 
 
 def test_deepseek_names_its_thoughts_and_cache_hits_otherwise():
@@ -175,6 +128,44 @@ def test_tool_calls_come_in_pieces_and_go_on_whole():
     assert end.response.result is Result.TOOL_CALLS
 
 
+def called(*pieces, finish="tool_calls"):
+    return spoken(*(chunk(tool_calls=[piece]) for piece in pieces), chunk(finish), "[DONE]")[-1].response
+
+
+def piece(arguments="", name=None, /, **fields):
+    return {**fields, "function": {"arguments": arguments, **({"name": name} if name else {})}}
+
+
+def test_a_name_and_an_id_said_with_each_piece_are_said_once():
+    pieces = piece('{"a"', "weather", index=0, id="c"), piece(": 1}", "weather", index=0, id="c")
+    assert called(*pieces).tool_calls == (Call("c", "weather", '{"a": 1}'),)
+
+
+def test_whole_calls_of_one_index_are_several():
+    pieces = [piece(str(n), "weather", index=0, id=f"c{n}") for n in range(3)]
+    assert [one.arguments for one in called(*pieces).tool_calls] == ["0", "1", "2"]
+
+
+def test_pieces_go_to_the_last_call_of_their_index():
+    pieces = piece("", "a", index=0, id="c0"), piece("", "b", index=0, id="c1"), piece("[]", index=0)
+    assert called(*pieces).tool_calls == (Call("c0", "a", "{}"), Call("c1", "b", "[]"))
+
+
+def test_a_fresh_id_with_each_piece_makes_no_call_of_its_own():
+    (one,) = called(piece('{"a"', "weather", index=0, id="c0"), piece(": 1}", index=0, id="c1")).tool_calls
+    assert (one.name, one.arguments) == ("weather", '{"a": 1}')
+
+
+def test_a_call_without_an_id_is_given_one():
+    assert called(piece("{}", "weather")).tool_calls == (Call("call_0", "weather", "{}"),)
+
+
+def test_a_call_that_the_limit_cut_is_left_out_and_told():
+    response = called(piece("{}", "a", index=0, id="c0"), piece('{"ci', "b", index=1, id="c1"), finish="length")
+    assert response.tool_calls == (Call("c0", "a", "{}"),)
+    assert response.warnings == ("a call of the tool b was cut and left out",)
+
+
 @pytest.mark.parametrize(
     ("finish", "result"),
     [
@@ -182,7 +173,8 @@ def test_tool_calls_come_in_pieces_and_go_on_whole():
         ("length", Result.MAX_TOKENS),
         ("content_filter", Result.FILTERED),
         ("function_call", Result.TOOL_CALLS),
-        ("eos", Result.UNKNOWN),
+        ("eos", Result.COMPLETE),
+        ("weary", Result.UNKNOWN),
     ],
 )
 def test_each_finish_reason_has_its_result(finish, result):
@@ -222,58 +214,6 @@ def test_a_malformed_chunk_is_passed_over_counted_and_told(bad):
     assert end.response.warnings == ("1 malformed chunks of the answer were skipped",)
 
 
-KEYS = st.sampled_from(
-    [
-        "choices",
-        "delta",
-        "message",
-        "content",
-        "reasoning_content",
-        "tool_calls",
-        "function",
-        "index",
-        "id",
-        "name",
-        "arguments",
-        "finish_reason",
-        "usage",
-        "prompt_tokens",
-        "completion_tokens",
-        "prompt_tokens_details",
-        "cached_tokens",
-        "error",
-        "code",
-        "refusal",
-    ]
-)
-LEAVES = st.none() | st.booleans() | st.integers(-5, 500) | st.floats(-1, 1) | st.sampled_from(["", "stop", "x"])
-JSON = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
-)
-DELTA = st.fixed_dictionaries({}, optional=dict.fromkeys(["content", "refusal", "tool_calls", "reasoning"], JSON))
-CHOICES = st.lists(
-    JSON | st.fixed_dictionaries({"delta": DELTA, "message": DELTA}, optional={"index": JSON}), max_size=2
-)
-CHUNK = st.dictionaries(KEYS, JSON, max_size=4) | st.fixed_dictionaries({"choices": CHOICES, "usage": JSON})
-
-
-@given(CHUNK)
-def test_no_json_whatever_makes_anything_but_events_or_a_provider_error(value):
-    for decode in (
-        lambda: decoded(stream(value, chunk("stop"), "[DONE]")),
-        lambda: OPENAI.decode(json.dumps(value).encode()),
-    ):
-        try:
-            events = decode()
-        except ProviderError:
-            continue
-        assert all(isinstance(event.text, str) for event in events if isinstance(event, (Text, Reasoning)))
-        used = events[-1].response.usage
-        assert all(
-            type(n) is int for n in (used.input_tokens, used.output_tokens, used.cached_tokens, used.reasoning_tokens)
-        )
-
-
 @pytest.mark.parametrize("marked", [[chunk("stop")], ["[DONE]"]])
 def test_either_a_finish_or_done_makes_an_answer_whole(marked):
     assert isinstance(spoken(chunk(content="a"), *marked)[-1], Ended)
@@ -297,6 +237,10 @@ def test_a_stream_cut_before_its_finish_is_broken_not_complete():
         ({"message": "slow down", "code": 429}, RateLimited, 429),
         ({"message": "broke", "code": "insufficient_quota"}, QuotaExceeded, 500),
         ({"message": "no", "code": "content_filter"}, ContentFiltered, 500),
+        ({"message": "slow down", "code": "rate_limit_exceeded"}, RateLimited, 429),
+        ({"message": "slow down", "type": "rate_limit_error"}, RateLimited, 429),
+        ({"message": "This model's maximum context length is 9 tokens."}, ContextTooLong, 500),
+        ({"message": "This model's maximum context length is 9 tokens.", "code": 503}, ProviderFault, 503),
         ("it broke", ProviderFault, 500),
     ],
 )

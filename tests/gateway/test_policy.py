@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gateway.kit import turn
 from warp_magics.gateway.errors import (
     AccessRefused,
     ContextTooLong,
@@ -15,12 +14,10 @@ from warp_magics.gateway.policy import (
     LONGEST_BACKOFF,
     PATIENCE,
     candidates,
-    conversation,
     cooldown,
     pause_before_retry,
-    tokens,
 )
-from warp_magics.gateway.types import Cooldown, Message, Model
+from warp_magics.gateway.types import Cooldown, Model
 
 A, B, C = (Model("lab", name) for name in "abc")
 RESTORE = {"rate_limit": 60.0, "timeout": 61.0, "provider_error": 62.0, "quota": 600.0}
@@ -99,48 +96,3 @@ def test_backoff_is_jittered_over_an_interval_that_doubles_up_to_a_bound(tries, 
 )
 def test_for_how_long_a_model_is_passed_over(error, rest):
     assert cooldown(error, RESTORE) == rest
-
-
-# -- what a model is sent --------------------------------------------------------------------------
-
-TURNS = [turn(n, f"ask {n}", f"reply {n}") for n in range(1, 5)]
-
-
-def told(turns, context=None, budget=None):
-    messages, left_out = conversation(context, turns, "now?", budget)
-    return [message.text for message in messages], left_out
-
-
-def test_everything_goes_along_without_a_budget():
-    assert told(TURNS[:2], "Be brief.") == (["Be brief.", "ask 1", "reply 1", "ask 2", "reply 2", "now?"], 0)
-    assert conversation("", [], "now?", None) == ((Message("user", "now?"),), 0)
-
-
-def test_what_has_no_word_of_an_answer_is_not_told_to_a_model():
-    shown = [
-        turn(1, "a", "part", status="interrupted"),
-        turn(2, "b", "", status="failed"),
-        turn(3, "c", "part", status="stopped"),
-        turn(4, "d", "", status="stopped"),
-        turn(5, "e", ""),
-    ]
-    assert told(shown) == (["a", "part", "c", "part", "now?"], 0)
-
-
-WORDS = st.text("ab ", min_size=1, max_size=60)
-
-
-@given(st.lists(st.tuples(WORDS, WORDS), max_size=8), st.none() | WORDS, st.integers(-50, 200))
-def test_the_newest_turns_that_fit_go_along_in_order(pairs, context, budget):
-    turns = [turn(n, prompt, reply) for n, (prompt, reply) in enumerate(pairs, start=1)]
-    messages, left_out = conversation(context, turns, "now?", budget)
-    head = [Message("system", context)] if context else []
-    kept = [message for one in turns[left_out:] for message in (one.prompt, one.response)]
-    assert [message.text for message in messages[len(head) : -1]] == kept
-    assert list(messages[: len(head)]) == head
-    assert messages[-1] == Message("user", "now?")
-    needed = sum(tokens(message.text) for message in messages)
-    assert needed <= budget or not kept
-    if left_out:
-        dropped = turns[left_out - 1]
-        assert needed + tokens(dropped.prompt) + tokens(dropped.response) > budget

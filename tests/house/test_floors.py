@@ -20,15 +20,39 @@ NUMBER = ("warp_magics", "__version__")  # Python runs that file before any othe
 # From the ground up. A file imports from floors below, and from files named before it in its own group. Files of one
 # pattern are peers: they may import each other, but not in a circle. Groups of one floor do not know each other.
 FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
-    ("ground", {"ground": ("gateway/types", "gateway/errors", "gateway/sse")}),
+    (
+        "ground",
+        {
+            "ground": (
+                "gateway/types/prompts",
+                "gateway/types/answers",
+                "gateway/types/states",
+                "gateway/types/__init__",
+                "gateway/errors",
+                "gateway/plugins",
+                "gateway/sse",
+            )
+        },
+    ),
     (
         "parts",
         {
-            "settings": ("gateway/providers", "gateway/config/[a-z]*", "gateway/config/__init__", "gateway/policy"),
+            "settings": (
+                "gateway/providers",
+                "gateway/config/[a-z]*",
+                "gateway/config/__init__",
+                "gateway/form",
+                "gateway/prompt",
+                "gateway/policy",
+            ),
             "wire": ("gateway/wire/[a-z]*", "gateway/wire/__init__"),
             "announced": ("gateway/announced",),
             "dialects": (
                 "gateway/dialects/base",
+                "gateway/dialects/reading",
+                "gateway/dialects/refusals",
+                "gateway/dialects/[a-z]*_errors",
+                "gateway/dialects/[a-z]*_stream",
                 "gateway/dialects/openai",
                 "gateway/dialects/[a-z]*",
                 "gateway/dialects/__init__",
@@ -302,25 +326,30 @@ GOOD = {
     "warp_magics/gateway/stores/__init__.py": "",
     "warp_magics/gateway/stores/base.py": "from warp_magics.gateway.types import Turn\n",
     "warp_magics/gateway/errors.py": "",
-    "warp_magics/gateway/types.py": "from dataclasses import dataclass\n",
+    "warp_magics/gateway/types/__init__.py": "from .prompts import Turn\n",
+    "warp_magics/gateway/types/prompts.py": "from dataclasses import dataclass\n",
     "jupyter_server_ext/__init__.py": "from .extension import WarpExtension\n",
     "jupyter_server_ext/extension.py": "import tornado.web\nfrom warp_magics import __version__\nfrom warp_magics.gateway import wire\n",
 }
 BAD = {
-    "a higher floor": ("warp_magics/gateway/types.py", "from .router import Router", "above its own floor 'ground'"),
+    "a higher floor": (
+        "warp_magics/gateway/types/prompts.py",
+        "from ..router import Router",
+        "above its own floor 'ground'",
+    ),
     "a type-only import": (
-        "warp_magics/gateway/types.py",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .router import Router",
+        "warp_magics/gateway/types/prompts.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..router import Router",
         "above its own floor 'ground'",
     ),
     "a late import": (
-        "warp_magics/gateway/types.py",
+        "warp_magics/gateway/types/prompts.py",
         "def f():\n    import warp_magics.gateway.router",
         "above its own",
     ),
     "an import by name": (
-        "warp_magics/gateway/types.py",
-        "import importlib\nimportlib.import_module('.router', __package__)",
+        "warp_magics/gateway/types/prompts.py",
+        "import importlib\nimportlib.import_module('..router', __package__)",
         "above its own",
     ),
     "the door from inside": (
@@ -330,8 +359,8 @@ BAD = {
     ),
     "the number from inside": ("warp_magics/gateway/router.py", "from .. import __version__", "floor 'faces' is above"),
     "a later file": (
-        "warp_magics/gateway/types.py",
-        "from .errors import WarpError",
+        "warp_magics/gateway/types/prompts.py",
+        "from ..errors import WarpError",
         "named after it on floor 'ground'",
     ),
     "another group": (

@@ -264,7 +264,7 @@ def test_what_cannot_be_is_asked_again_with_the_reason(init, provider):
     terminal.say("Model of openai", "${NOT_SET_ANYWHERE}")
     terminal.child.expect_exact("NOT_SET_ANYWHERE is not set")
     terminal.say("Model of openai", "")
-    for line, reason in (("demo", "demo is taken"), ("a b", "is not a name"), ("anthropic", "not supported")):
+    for line, reason in (("demo", "demo is taken"), ("a b", "is not a name"), ("anthropic", "anthropic is taken")):
         terminal.say("Name of the server", line)
         terminal.child.expect_exact(reason)
     terminal.say("Name of the server", "my.lab")

@@ -10,22 +10,30 @@ if TYPE_CHECKING:
     from .announced import SERVER_ID, Announcement, announce, announcements, parent_server, withdraw
     from .base import Chances, Gateway
     from .config import WarpConfig, load_config
+    from .dialects.base import Dialect, StreamDecoder, WireRequest, arguments_of, left_out, with_schema
+    from .dialects.reading import JsonDecoder, count, read_whole, words
+    from .dialects.refusals import Phrase, refusal
     from .exports import export
     from .local import LocalGateway
     from .providers import PROVIDERS, Provider
     from .remote import RemoteGateway
-    from .sse import comment, encode
+    from .sse import Decoder, ServerSentEvent, comment, encode
     from .stores.embedded import EmbeddedServer, find_server
     from .turns import check_session_id
     from .types import (
+        Attachment,
         Attempt,
         Branch,
+        Call,
         ChatRequest,
         ChatResponse,
+        Conversation,
         Ended,
         Event,
         Failed,
+        Form,
         GatewayStatus,
+        Message,
         Model,
         ModelState,
         Page,
@@ -38,7 +46,9 @@ if TYPE_CHECKING:
         Source,
         Started,
         Text,
+        Tool,
         ToolCall,
+        ToolResult,
         Turn,
         Usage,
     )
@@ -46,7 +56,14 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "announced": ("SERVER_ID", "Announcement", "announce", "announcements", "parent_server", "withdraw"),
     "types": (
+        "Attachment",
         "Attempt",
+        "Call",
+        "Conversation",
+        "Form",
+        "Message",
+        "Tool",
+        "ToolResult",
         "SessionEvent",
         "Page",
         "Branch",
@@ -72,12 +89,15 @@ _HOMES: Final = {
     ),
     "base": ("Chances", "Gateway"),
     "config": ("WarpConfig", "load_config"),
+    "dialects.base": ("Dialect", "StreamDecoder", "WireRequest", "arguments_of", "left_out", "with_schema"),
+    "dialects.reading": ("JsonDecoder", "count", "read_whole", "words"),
+    "dialects.refusals": ("Phrase", "refusal"),
     "exports": ("export",),
     "local": ("LocalGateway",),
     "providers": ("PROVIDERS", "Provider"),
     "remote": ("RemoteGateway",),
     "turns": ("check_session_id",),
-    "sse": ("comment", "encode"),
+    "sse": ("Decoder", "ServerSentEvent", "comment", "encode"),
     "stores.embedded": ("EmbeddedServer", "find_server"),
 }
 _MODULES: Final = ("errors", "wire")
@@ -88,48 +108,69 @@ __all__ = [
     "PROVIDERS",
     "SERVER_ID",
     "Announcement",
+    "Attachment",
     "Attempt",
     "Branch",
+    "Call",
     "Chances",
     "ChatRequest",
     "ChatResponse",
+    "Conversation",
+    "Decoder",
+    "Dialect",
     "EmbeddedServer",
     "Ended",
     "Event",
     "Failed",
+    "Form",
     "Gateway",
     "GatewayStatus",
+    "JsonDecoder",
     "LocalGateway",
+    "Message",
     "Model",
     "ModelState",
     "Page",
     "Parameters",
+    "Phrase",
     "Provider",
     "Reasoning",
     "RemoteGateway",
     "Restarted",
     "Result",
+    "ServerSentEvent",
     "Session",
     "SessionEvent",
     "Source",
     "Started",
+    "StreamDecoder",
     "Text",
+    "Tool",
     "ToolCall",
+    "ToolResult",
     "Turn",
     "Usage",
     "WarpConfig",
+    "WireRequest",
     "announce",
     "announcements",
+    "arguments_of",
     "check_session_id",
     "comment",
+    "count",
     "encode",
     "errors",
     "export",
     "find_server",
+    "left_out",
     "load_config",
     "parent_server",
+    "read_whole",
+    "refusal",
     "wire",
+    "with_schema",
     "withdraw",
+    "words",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,15 +14,20 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from .dialects import dialect
+from .dialects.refusals import StreamRefused
 from .errors import (
+    ConfigError,
     ConnectTimeout,
+    ContentFiltered,
     FirstTokenTimeout,
+    ModelMissing,
     NoContent,
     ProviderError,
     ProviderFault,
     ProviderUnreachable,
     StreamBroken,
     StreamStalled,
+    WarpError,
 )
 from .sse import Decoder
 from .types import Ended, Reasoning, Result, Started, Text, ToolCall
@@ -32,13 +38,14 @@ if TYPE_CHECKING:
     from .config import ProviderSettings
     from .dialects.base import Dialect, StreamDecoder, WireRequest
     from .dialects.demo import DemoAnswer
-    from .types import Conversation, Event
+    from .types import Conversation, Event, Model
 
 _ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 _TAIL_SECONDS = 5.0  # that a whole answer's usage and end marker are waited for
 _LONGEST_SAID = 1000  # characters of a provider's own words; cut only when no part of a key is left in them
 _END_SECONDS = 0.2  # that the end of the body is waited for after its last event
 _MASKED = re.compile(r"[\w.-]*\*{3,}[\w.-]*")  # a key as providers quote it: its first and last characters are left
+log = logging.getLogger("warp_magics.client")
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
 
@@ -60,24 +67,45 @@ class ModelClient:
     def __init__(self, providers: Mapping[str, ProviderSettings]) -> None:
         self._providers = providers
         self._clients: dict[tuple[str, str | None, str | None], httpx.AsyncClient] = {}
+        self._unstreamed: set[Model] = set()
 
     async def attempt(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Event, None]:
         """Ask once and yield Started, then what comes, then Ended with text left to the caller.
 
         Started comes with the first event of an answer, never before. Closing the generator closes the
-        connection, so that the provider stops. Raises ProviderError.
+        connection, so that the provider stops. A model that says it cannot stream is asked for its answer in one
+        piece, and remembered. Raises ProviderError.
         """
+        if conversation.stream and conversation.model not in self._unstreamed:
+            try:
+                async with contextlib.aclosing(self._asked(conversation, timeouts)) as events:
+                    async for event in events:
+                        yield event
+            except StreamRefused:
+                self._unstreamed.add(conversation.model)
+            else:
+                return
+        async with contextlib.aclosing(self._asked(replace(conversation, stream=False), timeouts)) as events:
+            async for event in events:
+                yield event
+
+    async def _asked(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Event, None]:
         provider = self._providers[conversation.model.provider]
-        wire = dialect(provider.dialect)
         key = provider.api_key.reveal() if provider.api_key else None
-        request = wire.encode(conversation, key)
         try:
+            wire = _dialect(provider)
+            request = wire.encode(conversation, key)
+            if not conversation.stream:  # all of it comes at once, and only when it is done
+                timeouts = replace(timeouts, first_token=None)
             answer = self._exchange(provider, wire, request, timeouts)
-            async with contextlib.aclosing(_checked(answer, str(conversation.model))) as events:
+            async with contextlib.aclosing(_checked(answer, conversation.model, request.warnings)) as events:
                 async for event in events:
                     yield event
-        except ProviderError as error:
+        except WarpError as error:
             raise _scrubbed(error, provider) from error.__cause__
+        except Exception as error:  # a dialect of another package's that does not keep its word
+            log.exception("dialect_failed dialect=%s", provider.dialect)
+            raise ProviderFault(f"The dialect {provider.dialect!r} failed: {type(error).__name__}.") from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -108,7 +136,8 @@ class ModelClient:
     ) -> AsyncIterator[httpx.Response]:
         """Send the request and hold its answer open; foreign errors become ours here, also while it is read."""
         client = self._client(provider)
-        headers = {**provider.revealed_headers(), **request.headers}
+        given = {name.lower(): value for name, value in provider.revealed_headers().items()}
+        headers = {**given, **request.headers}
         call = client.build_request(
             "POST",
             provider.base_url.rstrip("/") + request.path,
@@ -134,6 +163,13 @@ class ModelClient:
         if key not in self._clients:
             self._clients[key] = _new_client(*key)
         return self._clients[key]
+
+
+def _dialect(provider: ProviderSettings) -> Dialect:
+    try:
+        return dialect(provider.dialect)
+    except ConfigError as error:  # another package's, which cannot be loaded: another model may answer
+        raise ModelMissing(error.message) from error
 
 
 def _new_client(kind: str, verify: str | None, proxy: str | None) -> httpx.AsyncClient:
@@ -214,18 +250,23 @@ def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Iterator[Ev
         yield from answer.feed(one)
 
 
-async def _checked(events: AsyncGenerator[Event, None], model: str) -> AsyncGenerator[Event, None]:
-    """Put Started first and name the model; an answer that ends with nothing said is an error."""
+async def _checked(
+    events: AsyncGenerator[Event, None], model: Model, warnings: tuple[str, ...]
+) -> AsyncGenerator[Event, None]:
+    """Put Started first, name the model, add the request's warnings; an answer that ends with nothing said is an error."""
     started = said = False
     async with contextlib.aclosing(events):
         async for event in events:
             if isinstance(event, Ended):
+                if not said and event.response.result is Result.FILTERED:
+                    raise ContentFiltered("The provider refused the content without a word.")
                 if not said and event.response.result in (Result.COMPLETE, Result.UNKNOWN):
                     raise NoContent("The model ended its answer without a word.")
-                event = replace(event, response=replace(event.response, model=model))  # noqa: PLW2901
+                said_of_it = (*warnings, *event.response.warnings)
+                event = replace(event, response=replace(event.response, model=str(model), warnings=said_of_it))  # noqa: PLW2901
             if not started:
                 started = True
-                yield Started(model)
+                yield Started(str(model))
             said = said or isinstance(event, Text | Reasoning | ToolCall)
             yield event
 
@@ -246,7 +287,7 @@ def _foreign(error: Exception, *, begun: bool) -> ProviderError:
     return ProviderUnreachable("The connection to the provider was lost before it answered.")
 
 
-def _scrubbed(error: ProviderError, provider: ProviderSettings) -> ProviderError:
+def _scrubbed(error: WarpError, provider: ProviderSettings) -> WarpError:
     """Take every secret of ``provider`` out of what it said about our request, those that it masked itself too."""
 
     def clean(text: str) -> str:

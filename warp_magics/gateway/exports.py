@@ -70,8 +70,19 @@ def _markdown(session: Session, turns: Sequence[Turn]) -> str:
 def _section(turn: Turn) -> str:
     prompt, answer = _shown(turn.prompt), _shown(_answer(turn))
     asked = _quoted(prompt if _stands_alone(prompt) else _fenced(prompt)) if prompt else ""
+    given = _given(turn)
     said = answer if _stands_alone(answer) else _fenced(answer, "markdown")
-    return "\n\n".join([part for part in (asked, said, f"*{_escaped(_footer(turn))}*") if part]) + "\n"
+    return "\n\n".join([part for part in (given, asked, said, f"*{_escaped(_footer(turn))}*") if part]) + "\n"
+
+
+def _given(turn: Turn) -> str:
+    """Return what went along with the prompt: results of tools, texts, images."""
+    parts = [f"Result of a tool:\n\n{_fenced(one.content)}" for one in turn.tool_results]
+    for one in turn.attachments:
+        name = _escaped(one.name) or "attached"
+        image = f"![{name}](data:{one.media_type};base64,{one.data})"
+        parts.append(image if one.kind == "image" else f"{name}:\n\n{_fenced(one.text)}")
+    return _quoted(_shown("\n\n".join(parts))) if parts else ""
 
 
 def _answer(turn: Turn) -> str:
@@ -182,7 +193,8 @@ def _notebook(session: Session, turns: Sequence[Turn]) -> str:
 def _cell(session: Session, turn: Turn) -> dict[str, Any]:
     cell_id, about = f"turn-{turn.n}", _about(turn)
     if not turn.prompt.strip():  # tool results, say: there is nothing that a cell could ask
-        text = {"cell_type": "markdown", "id": cell_id, "source": _lines(_answer(turn))}
+        said = "\n\n".join(part for part in (_given(turn), _answer(turn)) if part)
+        text = {"cell_type": "markdown", "id": cell_id, "source": _lines(said)}
         return {**text, "metadata": {"warp": about}}
     source = _source(session.key.id, turn.prompt)
     return _code_cell(cell_id, source, {"warp": about}, list(_outputs(session, turn)))

@@ -85,6 +85,8 @@ def remains(key: SessionKey, orphan: Orphan, events: Sequence[Event]) -> tuple[T
         started_at=orphan.began,
         ended_at=orphan.began,
         source=orphan.draft.source,
+        attachments=orphan.draft.attachments,
+        tool_results=orphan.draft.tool_results,
         error={"code": error.code, "message": error.message},
     )
     part = None

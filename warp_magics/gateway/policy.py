@@ -3,52 +3,54 @@
 from __future__ import annotations
 
 from itertools import chain as chained
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from .errors import InvalidRequest
-from .types import Cooldown, Message
+from .form import check_attachments, check_form
+from .types import Cooldown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .errors import ProviderError
-    from .types import ChatRequest, Model, Turn
+    from .types import ChatRequest, Model
 
 PATIENCE: Final = 5.0
 """Seconds that a provider's ``Retry-After`` is waited out in place; for longer ones another model is asked."""
 LONGEST_BACKOFF: Final = 30.0
-_CHARS_PER_TOKEN: Final = 4
-_TOKENS_PER_MESSAGE: Final = 4
-ROOM_FOR_ANSWER: Final = 1024
-"""Tokens kept free for an answer whose length nobody limited."""
 
 
 def check(request: ChatRequest) -> None:
     """Refuse what contradicts itself or what nobody can be sent; raises InvalidRequest."""
-    if not request.prompt.strip():
+    if not request.prompt.strip() and not request.tool_results:
         raise InvalidRequest("The prompt is empty.")
     if request.history and request.session_id is not None:
         raise InvalidRequest("history and sessionId exclude each other: a session has its own history.")
     if not request.store and request.session_id is not None:
         raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
+    if request.tool_results and request.session_id is None:
+        raise InvalidRequest("toolResults answer the calls of a session's last turn, so they need its sessionId.")
     try:
-        source = request.source
-        texts = (
-            request.prompt,
-            request.context or "",
-            source.notebook or "",
-            source.cell or "",
-            *chained.from_iterable(request.history),
-        )
-        "".join((*texts, *request.parameters.stop, *request.models)).encode()
+        "".join(_texts(request)).encode()
     except UnicodeEncodeError:
         raise InvalidRequest("The prompt holds half a character (a lone surrogate); decode it anew.") from None
+    check_attachments(request.attachments)
+    check_form(request.form)
     given = request.parameters
     _in_range("temperature", given.temperature, 0, 2)
     _in_range("top_p", given.top_p, 0, 1)
     _in_range("max_tokens", given.max_tokens, 1, None)
     _in_range("timeout", request.timeout, 0.001, None)
+
+
+def _texts(request: ChatRequest) -> Iterator[str]:
+    source = request.source
+    yield from (request.prompt, request.context or "", source.notebook or "", source.cell or "")
+    yield from chained.from_iterable(request.history)
+    yield from (*request.parameters.stop, *request.models)
+    yield from (text for one in request.attachments for text in (one.name, one.text))
+    yield from (text for one in request.tool_results for text in (one.id, one.content))
+    yield from (tool.description for tool in request.form.tools)
 
 
 def _in_range(name: str, value: float | None, least: float, most: float | None) -> None:
@@ -95,42 +97,3 @@ def cooldown(error: ProviderError, restore: Mapping[str, float]) -> Cooldown | N
     if error.retry_after is not None:
         return Cooldown(error.retry_after, reason, named=True)
     return Cooldown(restore[error.restore], reason)
-
-
-def tokens(text: str) -> int:
-    """Return about how many tokens ``text`` has; a guess on the safe side for English."""
-    return len(text) // _CHARS_PER_TOKEN + _TOKENS_PER_MESSAGE
-
-
-def conversation(
-    context: str | None, turns: Sequence[Turn], prompt: str, budget: int | None
-) -> tuple[tuple[Message, ...], int]:
-    """Return the messages a model is sent, and how many turns did not fit.
-
-    ``turns`` are oldest first; the newest that fit ``budget`` tokens go along (None: all). Turns without a
-    word of an answer are only shown to people: an empty reply poisons what comes after.
-    """
-    head = [Message("system", context)] if context else []
-    tail = Message("user", prompt)
-    told = [turn for turn in turns if turn.response and turn.status != "failed"]
-    left = None if budget is None else budget - sum(tokens(m.text) for m in (*head, tail))
-    kept = list(reversed(list(_newest(told, left))))
-    messages = [message for turn in kept for message in _messages(turn)]
-    return (*head, *messages, tail), len(told) - len(kept)
-
-
-def _newest(turns: Sequence[Turn], budget: int | None) -> Iterator[Turn]:
-    if budget is None:
-        return reversed(turns)
-    used = 0
-
-    def fits(turn: Turn) -> bool:
-        nonlocal used
-        used += tokens(turn.prompt) + tokens(turn.response)
-        return used <= budget
-
-    return takewhile(fits, reversed(turns))
-
-
-def _messages(turn: Turn) -> tuple[Message, Message]:
-    return Message("user", turn.prompt), Message("assistant", turn.response)

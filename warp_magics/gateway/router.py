@@ -7,10 +7,11 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from . import policy
+from . import policy, prompt
 from .client import ModelClient, Timeouts
 from .errors import NoModelConfigured, NoModelsAvailable, OwnLimit, ProviderError, StoreUnavailable
-from .types import Attempt, ChatResponse, Conversation, Ended, ModelState, Started, Text, Window
+from .form import value_of
+from .types import Attempt, ChatResponse, Conversation, Ended, ModelState, Result, Started, Text, Window
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -24,7 +25,8 @@ _T = TypeVar("_T")
 log = logging.getLogger("warp_magics.router")
 
 HOW_TO_CONFIGURE = (
-    "No model is configured. Set OPENAI_API_KEY or DEEPSEEK_API_KEY, or run `jupyter warp init` to write a warp.toml."
+    "No model is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init` to write "
+    "a warp.toml."
 )
 
 
@@ -112,7 +114,7 @@ class Router:
                 await self._admit(asked.model, f"{holder}.{len(course.route)}")
                 async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=last))) as events:
                     async for event in events:
-                        yield self._told(event, course, began)
+                        yield self._told(event, asked, course, began)
             except ProviderError as error:
                 begun = course.first_token is not None
                 pause = policy.pause_before_retry(error, made, retry.max, retry.interval, self._chances.random())
@@ -128,7 +130,7 @@ class Router:
                 return
             await self._chances.sleep(pause)
 
-    def _told(self, event: Event, course: _Course, began: float) -> Event:
+    def _told(self, event: Event, asked: Conversation, course: _Course, began: float) -> Event:
         """Add to a model's event what only the course knows."""
         now = self._chances.clock()
         if isinstance(event, Started):
@@ -139,12 +141,19 @@ class Router:
         elif isinstance(event, Ended):
             said: ChatResponse = event.response
             course.route.append(Attempt(said.model, "ok", now - began))
+            text = "".join(course.text)
+            warnings = [*course.warnings, *said.warnings]
+            value = None
+            if asked.form.schema is not None and said.result is Result.COMPLETE:
+                value, wrong = value_of(text)
+                warnings += [wrong] if wrong else []
             whole = replace(
                 said,
-                text="".join(course.text),
+                text=text,
                 route=tuple(course.route),
-                warnings=(*course.warnings, *said.warnings),
+                warnings=tuple(warnings),
                 first_token=course.first_token,
+                value=value,
             )
             return replace(event, response=whole)
         return event
@@ -177,13 +186,13 @@ class Router:
         """Return what ``model`` is sent: as much of the conversation as fits, within the configured caps."""
         settings, limits = self._config.settings(model), self._config.limits
         parameters = _capped(request.parameters, settings.max_tokens, model, course)
-        room = parameters.max_tokens or policy.ROOM_FOR_ANSWER
+        room = parameters.max_tokens or prompt.ROOM_FOR_ANSWER
         fits = [limits.history_tokens, settings.context_tokens and settings.context_tokens - room]
         budget = min((size for size in fits if size is not None), default=None)
-        messages, left_out = policy.conversation(request.context, turns, request.prompt, budget)
+        messages, left_out = prompt.conversation(request, turns, model, budget)
         if left_out:
             course.warnings.append(f"the oldest {left_out} turns did not fit into what {model} was sent")
-        return Conversation(model, messages, parameters)
+        return Conversation(model, messages, parameters, request.form, settings.stream, settings.body)
 
     def _windows(self, model: Model) -> dict[str, Window]:
         named = {

@@ -310,6 +310,8 @@ def _turn(request: ChatRequest, opened: Opened, answer: _Answer, now: float) -> 
         tool_calls=said.tool_calls,
         source=request.source,
         error=error,
+        attachments=request.attachments,
+        tool_results=request.tool_results,
     )
 
 

@@ -151,7 +151,7 @@ class Turns:
         )
 
     async def _begin(self, key: SessionKey, holder: str, request: ChatRequest, turn_id: str) -> Begun | Asked:
-        draft = Draft(turn_id, request.prompt, request.source)
+        draft = Draft(turn_id, request.prompt, request.source, request.attachments, request.tool_results)
         create = request.create_session or request.session_id is None
         deadline = self._chances.clock() + self._wait
         while True:

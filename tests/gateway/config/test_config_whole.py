@@ -1,5 +1,6 @@
 """The whole file: what it may say and what becomes of it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.gateway.config.values import KEYS, PLANTED, PLANTS
-from warp_magics.gateway.config import Secret, merge
-from warp_magics.gateway.providers import PROVIDERS, Provider
+from warp_magics.gateway.config import Secret, load_config
 from warp_magics.gateway.types import Model, Window
 
 # -- the whole file --------------------------------------------------------------------------------
@@ -76,12 +76,15 @@ cors_origins = []
 
 # [gateway]
 """
-SUPPORTED = EXAMPLE.replace('"gemini:gemini-2.5-flash", ', "")
 
 
 def test_the_example_of_the_contract(load):
-    config = load(SUPPORTED, KEYS)
-    assert [str(model) for model in config.chain] == ["openai:gpt-4o-mini", "deepseek:deepseek-chat"]
+    config = load(EXAMPLE, KEYS)
+    assert [str(model) for model in config.chain] == [
+        "openai:gpt-4o-mini",
+        "gemini:gemini-2.5-flash",
+        "deepseek:deepseek-chat",
+    ]
     assert config.described == (*config.chain, Model("openai", "gpt-4o"))
     assert config.aliases == {"big": Model("openai", "gpt-4o")}
     assert (config.session_header, config.on_disconnect, config.allow) == (
@@ -106,7 +109,7 @@ def test_the_example_of_the_contract(load):
 
 def test_the_example_says_what_the_defaults_are(load):
     """Everything the example sets is what holds without it, but for what it adds."""
-    written, unwritten = load(SUPPORTED, KEYS), load("", KEYS)
+    written, unwritten = load(EXAMPLE, KEYS), load("", KEYS)
     for name in ("limits", "restore", "routing", "cache", "server", "storage", "session_header"):
         assert getattr(written, name) == getattr(unwritten, name), name
     limits = unwritten.limits
@@ -119,15 +122,6 @@ def test_the_example_says_what_the_defaults_are(load):
     assert (unwritten.storage.type, unwritten.storage.owner, unwritten.gateway) == ("embedded", None, None)
 
 
-@pytest.mark.skipif("gemini" in PROVIDERS, reason="the example loads whole")
-def test_the_example_waits_for_gemini(lines, load, monkeypatch):
-    assert lines(EXAMPLE, KEYS) == ["models[1]: the provider gemini is not supported by this version yet"]
-    row = Provider("gemini", "openai", "https://gemini", ("GEMINI_API_KEY",), (), "gemini-2.5-flash")
-    monkeypatch.setitem(merge.PROVIDERS, "gemini", row)
-    config = load(EXAMPLE, KEYS | {"GEMINI_API_KEY": "k"})
-    assert str(config.chain[1]) == "gemini:gemini-2.5-flash"
-
-
 def test_camel_case_json_says_the_same(load):
     def camel(value, *, names=False):
         if isinstance(value, dict):
@@ -135,7 +129,7 @@ def test_camel_case_json_says_the_same(load):
             return {rename(key): camel(item, names=key in {"providers", "headers"}) for key, item in value.items()}
         return [camel(item) for item in value] if isinstance(value, list) else value
 
-    toml, other = load(SUPPORTED, KEYS), load(camel(tomllib.loads(SUPPORTED)), KEYS)
+    toml, other = load(EXAMPLE, KEYS), load(camel(tomllib.loads(EXAMPLE)), KEYS)
     for name in type(toml).__slots__:
         if name not in {"source", "warnings"}:
             assert getattr(toml, name) == getattr(other, name), name
@@ -197,3 +191,26 @@ def test_no_notebook_is_imported():
     loaded = {name.partition(".")[0] for name in told.stdout.split()}
     assert "pydantic" in loaded
     assert not loaded & {"IPython", "anywidget", "tornado", "redis", "jupyter_server", "aiohttp", "httpx", "orjson"}
+
+
+def test_what_a_model_is_sent_besides_is_taken_as_it_is(load):
+    toml = """
+        [[model]]
+        provider = "openai"
+        model = "o3"
+        stream = false
+        body = { reasoning_effort = "high", extraBody = { topK = 3, list = ["${LATER_KEY}"] } }
+    """
+    config = load(toml, KEYS | {"LATER_KEY": "lk-1234567890"})
+    settings = config.settings(Model("openai", "o3"))
+    assert settings.stream is False
+    assert settings.body == {"reasoning_effort": "high", "extraBody": {"topK": 3, "list": ["lk-1234567890"]}}
+    assert "lk-1234567890" not in repr(config.public())
+    assert config.settings(Model("openai", "other")).stream is True
+
+
+def test_camel_case_leaves_the_names_in_a_body_alone(tmp_path):
+    path = tmp_path / "warp.json"
+    body = {"reasoning_effort": "high", "thinkingConfig": {"budget_tokens": 1}}
+    path.write_text(json.dumps({"model": [{"provider": "openai", "model": "o3", "body": body}]}))
+    assert load_config(path=path, env=KEYS).settings(Model("openai", "o3")).body == body

@@ -3,7 +3,7 @@
 from warp_magics.gateway.types import Model
 
 OPENAI = {"OPENAI_API_KEY": "sk-openai-1234567890"}
-KEYS = OPENAI | {"DEEPSEEK_API_KEY": "sk-deepseek-1234567890"}
+KEYS = OPENAI | {"DEEPSEEK_API_KEY": "sk-deepseek-1234567890", "GEMINI_API_KEY": "gm-gemini-1234567890"}
 MINI = Model("openai", "gpt-4o-mini")
 
 PLANTED = """

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from ..errors import ConfigError, Restore
-from ..providers import PROVIDERS
+from ..providers import rows
 from ..types import Model, Window
 from .faults import redacted, secrets, validate, written
 from .merge import Providers, ProviderSettings
@@ -20,7 +20,7 @@ from .models import Catalog
 from .names import Names
 from .public import plain
 from .read import find, read
-from .schema import DIALECTS, Cache, File, Limits, ModelTable, Restores, Routing, Server
+from .schema import Cache, File, Limits, ModelTable, Restores, Routing, Server
 from .storage import StorageSettings, storage_settings
 from .values import Expanded, Fault, Secret, expanded, to_camel
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .values import Loc
 
 __all__ = [
-    "DIALECTS",
     "Cache",
     "Limits",
     "ModelSettings",
@@ -71,6 +70,8 @@ class ModelSettings:
     tokens: Window | None
     restore: Mapping[str, float]
     restore_set: frozenset[str]
+    stream: bool
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ class WarpConfig:
             tokens=table.limits.tokens,
             restore=MappingProxyType({**self.restore, **own}),
             restore_set=self.restore_set | frozenset(own),
+            stream=table.stream,
+            body=MappingProxyType(table.body),
         )
 
     def with_demo(self) -> WarpConfig:
@@ -160,7 +163,8 @@ def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[Warp
     merged = providers.merged(file.providers)
     catalog = Catalog(file, merged)
     storage, storage_faults, storage_warnings = storage_settings(file.storage)
-    warnings = [*document.translation.warnings, *_literal_keys(document), *providers.warnings, *catalog.warnings]
+    warnings = [*document.translation.warnings, *_literal_keys(document), *rows().warnings]
+    warnings += [*providers.warnings, *catalog.warnings]
     warnings += [*storage_warnings, *(f"{_place(document, loc)} has no effect in this version" for loc in _idle(file))]
     if document.source and catalog.chain and not file.models:
         warnings.append(f"models is not set: {catalog.chain[0]} is the chain, because its provider has a key")
@@ -240,7 +244,7 @@ def _place(document: Document, loc: Loc) -> str:
 
 def _hidden(document: Document, env: Mapping[str, str]) -> set[str]:
     """What no message may hold, were it to get there by a way nobody thought of."""
-    keys = (env.get(variable, "").strip() for row in PROVIDERS.values() for variable in row.keys)
+    keys = (env.get(variable, "").strip() for row in rows().providers.values() for variable in row.keys)
     texts = (*expanded(document.data), *keys)
     return secrets(document.data) | {text for text in texts if len(text) >= _LONG}
 

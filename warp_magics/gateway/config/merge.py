@@ -1,4 +1,4 @@
-"""Who can be called: each row of PROVIDERS with what the file and the environment say about it."""
+"""Who can be called: each row of ``providers`` with what the file and the environment say about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from ..providers import PROVIDERS, Provider
+from ..providers import Provider, rows
 from .schema import ProviderTable, RateLimits, http_url
 from .values import Fault, Secret, Wrong
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..types import Window
 
 _TELLING: Final = 4
-_LATER: Final = frozenset({"anthropic", "gemini", "cohere"})
-"""Providers of CONFIG.md whose dialects are still to be written; a row in PROVIDERS takes one out of here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,6 @@ class ProviderSettings:
         return {name: value.reveal() for name, value in self.headers.items()}
 
 
-def unsupported(name: str) -> str | None:
-    """What to say of a provider that a later version will know, None for any other."""
-    if name in _LATER and name not in PROVIDERS:
-        return f"the provider {name} is not supported by this version yet"
-    return None
-
-
 class Providers:
     """Merges the rows with the file's tables and the environment; ``faults`` and ``warnings`` tell what it met."""
 
@@ -78,11 +69,10 @@ class Providers:
 
     def merged(self, tables: Mapping[str, ProviderTable]) -> Mapping[str, ProviderSettings]:
         """Every provider that can be named, the rows first, in their order."""
-        merged = {name: self._provider(row, tables.get(name, ProviderTable())) for name, row in PROVIDERS.items()}
+        known = rows().providers
+        merged = {name: self._provider(row, tables.get(name, ProviderTable())) for name, row in known.items()}
         for name, table in tables.items():
-            if (text := unsupported(name)) is not None:
-                self._fault(text, name)
-            elif name not in PROVIDERS and (row := self._new(name, table)):
+            if name not in known and (row := self._new(name, table)):
                 merged[name] = self._provider(row, table)
         return MappingProxyType(merged)
 
@@ -90,7 +80,7 @@ class Providers:
         lacking = [key for key in ("dialect", "base_url") if getattr(table, key) is None]
         if lacking:
             self._fault(
-                f"is none of the known providers ({', '.join(PROVIDERS)}); a new one needs {' and '.join(lacking)}",
+                f"is none of the known providers ({', '.join(rows().providers)}); a new one needs {' and '.join(lacking)}",
                 name,
             )
             return None

@@ -6,9 +6,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownModel
-from ..providers import PROVIDERS
+from ..providers import rows
 from ..types import Model
-from .merge import unsupported
 from .names import Names
 from .values import Fault
 
@@ -48,8 +47,6 @@ class Catalog:
     def _stranger(self, provider: str) -> str | None:
         if provider in self._providers:
             return None
-        if (text := unsupported(provider)) is not None:
-            return text
         near = get_close_matches(provider.lower(), self._providers, n=1)
         known = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(self._providers)}"
         return f'there is no provider "{provider}"; {known}'
@@ -86,7 +83,7 @@ class Catalog:
     def _default_chain(self) -> tuple[Model, ...]:
         """The first provider that has a key and a default model, alone."""
         names = Names(self._providers, (), {}, self._allow)
-        for row in PROVIDERS.values():
+        for row in rows().providers.values():
             if not self._providers[row.name].api_key:
                 continue
             if row.default_model is None:

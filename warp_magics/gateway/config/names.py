@@ -8,9 +8,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownModel
-from ..providers import PROVIDERS
+from ..providers import rows
 from ..types import Model
-from .merge import unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,8 +53,6 @@ class Names:
         provider, colon, name = spec.partition(":")
         if not (colon and provider and name):
             raise self._unknown(f"no model is called {_quoted(spec)}; write provider:model", spec)
-        if (text := unsupported(provider)) is not None:
-            raise UnknownModel(text)
         near = get_close_matches(provider.lower(), self.providers, n=1)
         raise self._unknown(f"there is no provider {_quoted(provider)}", spec, *(f"{one}:{name}" for one in near))
 
@@ -70,9 +67,9 @@ class Names:
 
     def _nearest(self, spec: str) -> list[str]:
         """The names nearest to ``spec`` of models that would be answered for."""
-        rows = (Model(row.name, row.default_model) for row in PROVIDERS.values() if row.default_model)
+        usual = (Model(row.name, row.default_model) for row in rows().providers.values() if row.default_model)
         models = [
-            one for one in (*self.described, *rows) if self.allows(one) and self.providers[one.provider].configured
+            one for one in (*self.described, *usual) if self.allows(one) and self.providers[one.provider].configured
         ]
         names = {str(one): str(one) for one in models} | {one.name: str(one) for one in models}
         names |= {alias: alias for alias, model in self.aliases.items() if model in models}
@@ -82,7 +79,7 @@ class Names:
 
 def how_to_add_key(provider: str) -> str:
     """What a person does to make ``provider`` callable."""
-    row = PROVIDERS.get(provider)
+    row = rows().providers.get(provider)
     variable = f"set {' or '.join(row.keys)}, or " if row and row.keys else ""
     return f"{variable}write api_key under [providers.{provider}]"
 

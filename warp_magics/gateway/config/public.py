@@ -9,18 +9,18 @@ from typing import Any
 
 from ..types import Model
 from .schema import Table
-from .values import HIDDEN, Secret
+from .values import HIDDEN, Expanded, Secret
 
 
 def plain(value: Any) -> Any:
     """``value`` as JSON knows it; a secret, and a field that its class keeps out of its repr, is ``***``."""
-    if isinstance(value, Secret):
+    if isinstance(value, Secret | Expanded):
         return HIDDEN
     if isinstance(value, Model | Path):
         return str(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | frozenset):
+    if isinstance(value, tuple | list | frozenset):
         return [plain(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
     shown = _shown(value)
     return {name: _member(getattr(value, name), shown=show) for name, show in shown.items()} if shown else value

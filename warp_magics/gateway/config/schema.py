@@ -10,11 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
+from ..providers import dialects
 from ..types import Window
 from .values import Expanded, Secret, Wrong, number, seconds, size, to_camel
-
-DIALECTS: Final = frozenset({"openai", "demo"})
-"""What this version speaks."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -76,8 +74,8 @@ def _alias(value: object) -> str:
 
 
 def _dialect(value: object) -> str:
-    if (text := _text(value)) not in DIALECTS:
-        raise Wrong(f"is not a dialect of this version, which knows {', '.join(sorted(DIALECTS))}", echo=True)
+    if (text := _text(value)) not in dialects():
+        raise Wrong(f"is not a dialect; there are {', '.join(dialects())}", echo=True)
     return text
 
 
@@ -207,12 +205,14 @@ class ModelLimits(RateLimits):
 
 
 class ModelTable(Table):
-    """``[[model]]``."""
+    """``[[model]]``; ``stream`` false: it cannot; ``body`` is laid over each of its requests as it is."""
 
     provider: Text
     model: Text
     alias: Alias | None = None
     context_tokens: Count | None = None
+    stream: Switch = True
+    body: dict[str, Any] = {}
     limits: ModelLimits = ModelLimits()
     restore: Restores = Restores()
 

@@ -1,39 +1,63 @@
-"""What a dialect is: a provider's wire format as pure functions, and what all of them share."""
+"""What a dialect is: a provider's wire format as pure functions."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import (
-    AccessRefused,
-    ModelMissing,
-    ProviderError,
-    ProviderFault,
-    QuotaExceeded,
-    RateLimited,
-    RequestRefused,
-)
+import orjson
+
+from ..errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..errors import ProviderError
     from ..sse import ServerSentEvent
-    from ..types import Conversation, Event
+    from ..types import Call, Conversation, Event, Message
 
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A POST to ``base_url + path``. ``repr`` leaves the headers out: they hold the key."""
+    """A POST to ``base_url + path``. ``repr`` leaves the headers out: they hold the key.
+
+    ``warnings`` tell what of the conversation this wire has no word for.
+    """
 
     path: str
     body: bytes
     headers: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"WireRequest({self.path!r}, {len(self.body)} bytes)"
+
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        body: Mapping[str, Any],
+        conversation: Conversation,
+        *,
+        headers: Mapping[str, str],
+        warnings: Sequence[str] = (),
+    ) -> WireRequest:
+        """Return the request with ``body`` as JSON: what is None left out, ``conversation.body`` merged in.
+
+        Raises InvalidRequest for what is no JSON, as a seed of more than 64 bits.
+        """
+        given = {name: value for name, value in body.items() if value is not None}
+        try:
+            written = orjson.dumps(_merged(given, conversation.body))
+        except TypeError as error:
+            raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from None
+        accept = "text/event-stream" if conversation.stream else "application/json"
+        return cls(
+            path,
+            written,
+            {"content-type": "application/json", "accept": accept, **headers},
+            tuple(warnings),
+        )
 
 
 class StreamDecoder(Protocol):
@@ -58,7 +82,7 @@ class Dialect(Protocol):
     """A wire format. Holds no state: ``decoder()`` gives a fresh one for each answer."""
 
     def encode(self, conversation: Conversation, key: str | None) -> WireRequest:
-        """Return the request for a streamed answer."""
+        """Return the request for an answer: streamed, or in one piece where ``conversation.stream`` is False."""
 
     def decoder(self) -> StreamDecoder:
         """Return the decoder of one streamed answer."""
@@ -70,39 +94,37 @@ class Dialect(Protocol):
         """Return what an answer with this status (not 2xx) means. Header names are lower-case."""
 
 
-HTTP_REFUSALS = {
-    401: AccessRefused,
-    402: QuotaExceeded,
-    403: AccessRefused,
-    404: ModelMissing,
-    408: ProviderFault,  # it waited for us: nothing is wrong with the request, and another try may do
-    429: RateLimited,
-}
+def _merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``body`` with ``more`` laid over it, tables into tables."""
+    merged = dict(body)
+    for name, value in more.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
-def error_class(status: int) -> type[ProviderError]:
-    """Return what a status alone says, for bodies that say no more."""
-    if status in HTTP_REFUSALS:
-        return HTTP_REFUSALS[status]
-    return RequestRefused if 400 <= status < 500 else ProviderFault  # noqa: PLR2004 - HTTP's own classes
+def with_schema(messages: Sequence[Message], schema: Mapping[str, object] | None) -> str | None:
+    """Return the system text of ``messages``, and the wish for JSON of ``schema`` after it; None for neither."""
+    texts = [message.text for message in messages if message.role == "system" and message.text.strip()]
+    if schema is not None:
+        wanted = orjson.dumps(schema).decode()
+        texts.append(f"Answer with one JSON value of this JSON Schema and with nothing else:\n{wanted}")
+    return "\n\n".join(texts) or None
 
 
-_SECONDS: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]+)?")
-_LONGEST: Final = 30 * 86400.0  # what is named beyond is no time anybody meant
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds ``Retry-After`` names (RFC 9110, 10.2.3), None where it is absent or unreadable.
-
-    A date is read against the answer's own ``Date``, so that no clock is needed here.
-    """
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if _SECONDS.fullmatch(value):
-        return min(max(0.0, float(value)), _LONGEST)
+def arguments_of(call: Call) -> dict[str, Any]:
+    """Return a call's arguments as the object they are on some wires; a text that is none becomes an empty one."""
     try:
-        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
-        return None
-    return min(max(0.0, wait.total_seconds()), _LONGEST)
+        value = orjson.loads(call.arguments or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def left_out(names: Mapping[str, object], dialect: str) -> list[str]:
+    """Return a warning for each of ``names`` that was given and that ``dialect`` has no word for."""
+    return [
+        f"{name} was left out: {dialect} has no such setting"
+        for name, value in names.items()
+        if value not in (None, ())
+    ]

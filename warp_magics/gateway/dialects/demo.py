@@ -7,7 +7,7 @@ The model's name chooses the behaviour: see BEHAVIOURS.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -56,19 +56,24 @@ def respond(body: bytes) -> DemoAnswer:
     words = _words(messages)
     if name == "cut":
         return DemoAnswer(200, tuple(_delta(word) for word in words[:5]), ends="cut")
-    usage = {"prompt_tokens": sum(len(m["content"].split()) for m in messages), "completion_tokens": len(words)}
+    usage = {"prompt_tokens": sum(len(_text(m).split()) for m in messages), "completion_tokens": len(words)}
     end = sse(orjson.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}).decode())
     tail = sse(orjson.dumps({"choices": [], "usage": usage}).decode()) + sse("[DONE]")
     return DemoAnswer(200, (*map(_delta, words), end + tail), pause=0.1 if name == "slow" else 0.0)
 
 
-def _words(messages: list[dict[str, str]]) -> list[str]:
+def _text(message: dict[str, Any]) -> str:
+    content = message["content"] or ""
+    return content if isinstance(content, str) else " ".join(part.get("text", "an image") for part in content)
+
+
+def _words(messages: list[dict[str, Any]]) -> list[str]:
     asked = sum(1 for message in messages if message["role"] == "user")
-    said = " ".join(messages[-1]["content"].split())
+    said = " ".join(_text(messages[-1]).split())
     quoted = said if len(said) <= 60 else said[:59] + "…"  # noqa: PLR2004 - what fits on a line
     text = (
         f"This is the demo provider, not a model. Prompt {asked} of this conversation was: “{quoted}” "
-        "For real answers set OPENAI_API_KEY or DEEPSEEK_API_KEY, or run `jupyter warp init`."
+        "For real answers set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init`."
     )
     first, *rest = text.split(" ")
     return [first, *(f" {word}" for word in rest)]

@@ -1,231 +1,315 @@
-"""The OpenAI chat completions format, as OpenAI, DeepSeek and every compatible server speak it.
+"""The OpenAI chat completions format, as OpenAI and every compatible server speak it.
 
-Source: https://platform.openai.com/docs/api-reference/chat (requests, chunks, errors) and, for
-``reasoning_content``, https://api-docs.deepseek.com/guides/reasoning_model.
+Source: https://platform.openai.com/docs/api-reference/chat (requests, chunks, errors).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ..errors import (
-    ContentFiltered,
-    ContextTooLong,
-    ProviderError,
-    ProviderFault,
-    QuotaExceeded,
-    StreamBroken,
-)
-from ..types import Call, ChatResponse, Ended, Event, Reasoning, Result, Text, ToolCall, Usage
-from .base import Dialect, StreamDecoder, WireRequest, error_class, retry_after
+from ..types import Event, Message, Reasoning, Result, Text, Usage
+from .base import Dialect, StreamDecoder, WireRequest, with_schema
+from .openai_errors import error_of, error_within
+from .reading import JsonDecoder, count, json_object, read_whole, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from ..sse import ServerSentEvent
-    from ..types import Conversation
+    from ..errors import ProviderError
+    from ..types import Attachment, Conversation, Form, Tool
 
 _RESULTS: Final = {
     "stop": Result.COMPLETE,
+    "eos": Result.COMPLETE,  # Together: the model said itself that it has ended
     "length": Result.MAX_TOKENS,
+    "model_length": Result.MAX_TOKENS,
     "tool_calls": Result.TOOL_CALLS,
     "function_call": Result.TOOL_CALLS,
     "content_filter": Result.FILTERED,
 }
 _BROKEN: Final = frozenset({"insufficient_system_resource", "abort", "error"})
-"""Finish reasons of an answer that is cut, DeepSeek's and vLLM's."""
-_BY_CODE: Final[dict[str, type[ProviderError]]] = {
-    "context_length_exceeded": ContextTooLong,
-    "content_filter": ContentFiltered,
-    "content_policy_violation": ContentFiltered,
-    "insufficient_quota": QuotaExceeded,
-}
+"""Finish reasons of an answer that is cut: DeepSeek's, vLLM's, and Mistral's and OpenRouter's."""
+_STRICT: Final = frozenset(
+    {"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs"}
+    | {"definitions", "title", "description", "pattern", "format", "multipleOf", "minimum", "maximum"}
+    | {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"}
+)
+"""The keywords that OpenAI can hold an answer to; with any other it refuses a strict schema."""
 # OpenAI's reasoning models refuse ``max_tokens``; other servers do not all know its successor.
-_NEW_LIMIT: Final = re.compile(r"(?:ft:)?(?:o\d|gpt-5)")
+_NEW_LIMIT: Final = re.compile(r"(?:ft:|openai/)?(?:o\d|gpt-[5-9])")
 
 
 class OpenAI(Dialect):
-    """See the module's docstring; keys go into ``Authorization``."""
+    """See the module's docstring; keys go into ``Authorization``. What kin do otherwise they override."""
+
+    schemas: bool = True
+    """Whether the server takes a JSON Schema; one that does not is asked for any JSON and told the schema in words."""
 
     def encode(self, conversation: Conversation, key: str | None) -> WireRequest:
-        """Return the request for a streamed answer with its usage."""
+        """See Dialect; a stream is asked for with its usage."""
+        form, warnings = conversation.form, []
+        if form.schema is not None and self.schemas and not _has_object_root(form.schema):
+            warnings.append("the schema was told in words alone: its root is no object, as this wire wants it")
+        body = {
+            "model": conversation.model.name,
+            "messages": list(self.messages(conversation)),
+            **self.sampling(conversation),
+            "tools": [_tool(tool) for tool in form.tools] or None,
+            "tool_choice": _choice(form.tool_choice) if form.tools else None,
+            "response_format": self._format(form),
+            **(self.streaming() if conversation.stream else {}),
+        }
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return WireRequest.of("/chat/completions", body, conversation, headers=headers, warnings=warnings)
+
+    def streaming(self) -> dict[str, Any]:
+        """Return what asks for a stream and for its usage."""
+        return {"stream": True, "stream_options": {"include_usage": True}}
+
+    def sampling(self, conversation: Conversation) -> dict[str, Any]:
+        """Return the parameters by their names on this wire."""
         given = conversation.parameters
         limit = "max_completion_tokens" if _NEW_LIMIT.match(conversation.model.name) else "max_tokens"
-        wanted = {
+        return {
             "temperature": given.temperature,
             "top_p": given.top_p,
             "seed": given.seed,
             "stop": list(given.stop) or None,
             limit: given.max_tokens,
         }
-        body = {
-            "model": conversation.model.name,
-            "messages": [{"role": m.role, "content": m.text} for m in conversation.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **{name: value for name, value in wanted.items() if value is not None},
-        }
-        headers = {"content-type": "application/json", "accept": "text/event-stream"}
-        if key:
-            headers["authorization"] = f"Bearer {key}"
-        return WireRequest("/chat/completions", orjson.dumps(body), headers)
+
+    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
+        """Yield the messages on this wire; a schema that its server does not take is told in words, at the head."""
+        messages, schema = conversation.messages, conversation.form.schema
+        if schema is not None and not (self.schemas and _has_object_root(schema)):
+            messages = systems_first(messages, schema)
+        for message in messages:
+            yield from self.message(message)
+
+    def message(self, message: Message) -> Iterator[dict[str, Any]]:
+        """Yield the messages that ``message`` is on this wire: each tool result is one of its own."""
+        for result in message.tool_results:
+            content = f"Error: {result.content}" if result.is_error else result.content
+            yield {"role": "tool", "tool_call_id": self.call_id(result.id), "content": content}
+        if message.role == "assistant":
+            yield self._assistant(message)
+        elif message.images:
+            text = [{"type": "text", "text": message.text}] if message.text else []
+            yield {"role": message.role, "content": [*text, *map(_image, message.images)]}
+        elif message.text or not message.tool_results:
+            yield {"role": message.role, "content": message.text}
+
+    def _assistant(self, message: Message) -> dict[str, Any]:
+        said: dict[str, Any] = {"role": "assistant", "content": message.text or None}
+        if not message.tool_calls:
+            return said | {"content": message.text}
+        said["tool_calls"] = [
+            {
+                "id": self.call_id(call.id),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+                **dict(call.extra.get("call") or {}),  # type: ignore[call-overload]
+            }
+            for call in message.tool_calls
+        ]
+        more: Any = message.tool_calls[0].extra.get("message")
+        return {**said, **(more or {})}
+
+    def call_id(self, call_id: str) -> str:
+        """Return a call's id as this server takes it, whoever gave it."""
+        return call_id
+
+    def _format(self, form: Form) -> dict[str, Any] | None:
+        if form.schema is None or not _has_object_root(form.schema):
+            return None
+        if not self.schemas:
+            return {"type": "json_object"}
+        strict = _is_strict(form.schema) and "anyOf" not in form.schema
+        schema = {"name": "answer", "schema": form.schema, "strict": strict}
+        return {"type": "json_schema", "json_schema": schema}
 
     def decoder(self) -> StreamDecoder:
         """Return the decoder of one streamed answer."""
-        return _Decoder()
+        return Decoder()
 
     def decode(self, body: bytes) -> Sequence[Event]:
         """Return the events of an answer that came whole, as some servers send it whatever was asked."""
-        decoder = _Decoder(whole=True)
-        chunk = _json(body)
-        if chunk is None:
-            raise ProviderFault("The provider's answer is not JSON.")
-        try:
-            return [*decoder.chunk(chunk), *decoder.end()]
-        except (AttributeError, TypeError) as error:
-            raise ProviderFault("The provider's answer has not the shape of one.") from error
+        return read_whole(Decoder(whole=True), body)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Return the error by the body's code where it has one we know, else by the status."""
-        return _error(status, _json(body), headers, body)
+        """Return the error by the body's code where it has one we know, else by its words, else by the status."""
+        return error_of(status, json_object(body), headers, body)
+
+
+def systems_first(messages: Sequence[Message], schema: Mapping[str, object] | None = None) -> tuple[Message, ...]:
+    """Return ``messages`` with all system texts in one at the head, and the wish for JSON of ``schema`` after them."""
+    system = with_schema(messages, schema)
+    rest = tuple(message for message in messages if message.role != "system")
+    return rest if system is None else (Message("system", system), *rest)
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {}, **tool.parameters}  # refused without, even where there are none
+    described = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": parameters}}
+
+
+def _choice(choice: str | None) -> object:
+    if choice in (None, "auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _image(image: Attachment) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.data}"}}
+
+
+def _has_object_root(schema: Mapping[str, object]) -> bool:
+    """Return whether the schema's root is an object: "schema must be a JSON Schema of 'type: "object"'" otherwise."""
+    return schema.get("type") == "object"
+
+
+def _is_strict(schema: object) -> bool:
+    """Return whether OpenAI would hold to ``schema``: known keywords, closed objects, all their properties required.
+
+    Source: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
+    """
+    if not isinstance(schema, dict) or not set(schema) <= _STRICT or not {"type", "anyOf", "$ref"} & set(schema):
+        return False
+    types = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]
+    if "object" in types:
+        properties, required = schema.get("properties"), schema.get("required")
+        if not isinstance(properties, dict) or not isinstance(required, list):
+            return False
+        if schema.get("additionalProperties") is not False or set(map(str, required)) != set(properties):
+            return False
+    tables = [schema.get(name, {}) for name in ("properties", "$defs", "definitions")]
+    either = schema.get("anyOf", [])
+    if not all(isinstance(table, dict) for table in tables) or not isinstance(either, list):
+        return False
+    items = [schema.get("items")] if "items" in schema or "array" in types else []
+    return all(map(_is_strict, [*items, *either, *(below for table in tables for below in table.values())]))
 
 
 @dataclass(slots=True)
-class _Decoder(StreamDecoder):
-    """Collects what only counts at the end: finish reason, usage, tool calls in pieces."""
+class Decoder(JsonDecoder):
+    """Reads chunks, and whole answers as one chunk."""
 
-    whole: bool = False
-    done: bool = False
-    result: Result | None = None
-    usage: Usage = field(default_factory=Usage)
+    keeps_thoughts: bool = False
+    """True where the server wants the thoughts that led to a call back with it."""
     refused: bool = False
-    broken: bool = False
-    malformed: int = 0
-    calls: dict[int, Call] = field(default_factory=dict)
+    thoughts: list[str] = field(default_factory=list)
+    details: list[dict[str, Any]] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
+    """Where a call's pieces go by its sender's index, for senders that give one index to several calls."""
 
-    @property
-    def finished(self) -> bool:
-        return not self.broken and (self.done or self.result is not None)
-
-    def feed(self, event: ServerSentEvent) -> Sequence[Event]:
-        if event.data.strip() == "[DONE]":
-            self.done = True
-            return ()
-        chunk = _json(event.data)
-        if chunk is None:
-            self.malformed += 1
-            return ()
-        try:
-            return self.chunk(chunk)
-        except (AttributeError, TypeError):  # JSON, but not of the shape of an answer
-            self.malformed += 1
-            return ()
-
-    def chunk(self, chunk: dict[str, Any]) -> list[Event]:
-        error = chunk.get("error") or (chunk if chunk.get("object") == "error" else None)
-        if error:
-            raise _error(_status_in(error), {"error": error}, {}, b"")
-        if isinstance(usage := chunk.get("usage"), dict):
+    def read(self, chunk: dict[str, Any], name: str) -> list[Event]:
+        """See JsonDecoder."""
+        groq = chunk.get("x_groq") or {}
+        told = name == "error" or chunk.get("object") == "error"  # LM Studio's events have names, vLLM's chunks kinds
+        if error := chunk.get("error") or groq.get("error") or (chunk if told else None):
+            raise error_within(error)
+        # Groq's first servers told the usage of a stream only beside the chunk's own fields.
+        usage = chunk.get("usage") or groq.get("usage")
+        if isinstance(usage, dict):
             self.usage = _usage(usage)
         events: list[Event] = []
         for choice in chunk.get("choices") or ():
-            if choice.get("index", 0) == 0:
+            if not choice.get("index"):
                 events += self._delta(choice.get("message" if self.whole else "delta") or {})
                 if reason := choice.get("finish_reason"):
-                    self.result = _RESULTS.get(reason, Result.UNKNOWN)
-                    self.broken = reason in _BROKEN
+                    self.result = Result.FILTERED if self.refused else _RESULTS.get(reason, Result.UNKNOWN)
+                    self.broken = self.broken or reason in _BROKEN
         return events
 
     def _delta(self, delta: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
-        if thought := _words(delta, "reasoning_content") or _words(delta, "reasoning"):
+        if thought := words(delta, "reasoning_content") or words(delta, "reasoning"):
+            self.thoughts.append(thought)
             events.append(Reasoning(thought))
-        if text := _words(delta, "content"):
+        if isinstance(details := delta.get("reasoning_details"), list):
+            for detail in details:
+                if isinstance(detail, dict):
+                    _add_detail(self.details, detail)
+        content = delta.get("content")
+        if isinstance(content, list):
+            events += [event for part in content for event in self._part(part)]
+        elif text := words(delta, "content"):
             events.append(Text(text))
-        if refusal := _words(delta, "refusal"):
+        if refusal_ := words(delta, "refusal"):
             self.refused = True
-            events.append(Text(refusal))
+            events.append(Text(refusal_))
         for position, piece in enumerate(delta.get("tool_calls") or ()):
             index = piece.get("index")
             self._call(index if isinstance(index, int) else position, piece)
         return events
 
+    def _part(self, part: dict[str, Any]) -> list[Event]:
+        """Return what a part of a content in parts says: Mistral's reasoning models send their thoughts so."""
+        if part.get("type") == "thinking":
+            thoughts = part.get("thinking") or ()
+            texts = [thoughts] if isinstance(thoughts, str) else [words(one, "text") for one in thoughts]
+            return [Reasoning(text) for text in texts if text]
+        text = words(part, "text")
+        return [Text(text)] if text else []
+
     def _call(self, index: int, piece: dict[str, Any]) -> None:
-        before = self.calls.get(index, Call("", "", ""))
         function = piece.get("function") or {}
-        self.calls[index] = Call(
-            id=_words(piece, "id") or before.id,
-            name=before.name + (function.get("name") or ""),
-            arguments=before.arguments + (function.get("arguments") or ""),
-        )
+        name, call_id, arguments = words(function, "name"), words(piece, "id"), function.get("arguments")
+        at = self.places.get(index, index)
+        if (known := self.calls.get(at)) and known.name and name:
+            if call_id and known.id and call_id != known.id:
+                at = max(self.calls) + 1  # Gemini behind this wire, and Ollama: whole calls, all of index 0
+            elif name == known.name:
+                name = ""  # said again with each piece
+        text = orjson.dumps(arguments).decode() if isinstance(arguments, dict) else words(function, "arguments")
+        self.call(at, name=name, arguments=text, call_id=call_id)
+        self.places[index] = at
+        # Gemini behind this wire signs its calls here, and wants the signature back.
+        if isinstance(more := piece.get("extra_content"), dict):
+            self.calls[at] = replace(self.calls[at], extra={"call": {"extra_content": more}})
 
     def end(self) -> Sequence[Event]:
-        if not self.finished:
-            raise StreamBroken("The provider's answer broke off before its end.")
-        calls = tuple(call for _, call in sorted(self.calls.items()))
-        warnings = (f"{self.malformed} malformed chunks of the answer were skipped",) if self.malformed else ()
-        response = ChatResponse(
-            text="",
-            result=Result.FILTERED if self.refused else self.result or Result.UNKNOWN,
-            model="",
-            usage=self.usage,
-            warnings=warnings,
-            tool_calls=calls,
-        )
-        return [*(ToolCall(call) for call in calls), Ended(response)]
+        """See StreamDecoder; what the server wants back with its calls goes with the first of them."""
+        kept: dict[str, Any] = {"reasoning_details": self.details} if self.details else {}
+        if self.keeps_thoughts and self.thoughts:
+            kept["reasoning_content"] = "".join(self.thoughts)
+        if self.calls and kept:
+            first = min(self.calls)
+            self.calls[first] = replace(self.calls[first], extra={**self.calls[first].extra, "message": kept})
+        return JsonDecoder.end(self)
 
 
-def _json(text: str | bytes) -> dict[str, Any] | None:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
+def _add_detail(details: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece of what OpenRouter wants back unchanged; its texts come in pieces of one kind and index.
 
-
-def _words(fields: dict[str, Any], name: str) -> str:
-    """Return the text called ``name``, empty where there is none; raises TypeError for anything else."""
-    value = fields.get(name) or ""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
-    return value
-
-
-_MOST_TOKENS: Final = 2**53
-
-
-def _count(value: object) -> int:
-    """Return a number of tokens; one that cannot be a count is none."""
-    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else 0
+    Source: https://openrouter.ai/docs/use-cases/reasoning-tokens
+    """
+    last = details[-1] if details else {}
+    if not details or any(last.get(name) != piece.get(name) for name in ("type", "index")):
+        details.append(dict(piece))
+        return
+    for name, value in piece.items():
+        grows = name in ("text", "summary", "data") and isinstance(last.get(name), str) and isinstance(value, str)
+        if value is not None:
+            last[name] = last[name] + value if grows else value
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
     prompt = usage.get("prompt_tokens_details") or {}
     output = usage.get("completion_tokens_details") or {}
+    asked, said = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    thought = count(output.get("reasoning_tokens"))
+    # xAI counts them beside the others, as its total shows: https://docs.x.ai/docs/guides/reasoning
+    beside = thought if count(usage.get("total_tokens")) == asked + said + thought else 0
     return Usage(
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
+        input_tokens=asked,
+        output_tokens=said + beside,
         # DeepSeek names its cache hits beside the details.
-        cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
-        reasoning_tokens=_count(output.get("reasoning_tokens")),
+        cached_tokens=count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
+        reasoning_tokens=thought,
     )
-
-
-def _status_in(error: object) -> int:
-    """Return the status an error inside a stream stands for: its code where that is one, else 500."""
-    code = str(error.get("code")) if isinstance(error, dict) else ""
-    return int(code) if re.fullmatch(r"[45]\d\d", code) else 500
-
-
-def _error(status: int, body: dict[str, Any] | None, headers: Mapping[str, str], raw: bytes) -> ProviderError:
-    said = (body or {}).get("error")
-    fields = said if isinstance(said, dict) else {"message": said or (body or {}).get("message")}
-    message = str(fields.get("message") or raw.decode("utf-8", "replace") or f"status {status}")
-    known = _BY_CODE.get(str(fields.get("code"))) or _BY_CODE.get(str(fields.get("type")))
-    kind = known or error_class(status)
-    details: dict[str, object] = {"provider": message}
-    return kind(message, status=status, retry_after=retry_after(headers), details=details)

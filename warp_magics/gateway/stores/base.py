@@ -10,7 +10,19 @@ from ..types import Ended, Failed, Source
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..types import Cooldown, Event, Model, Page, Session, SessionEvent, SessionKey, Turn, Window
+    from ..types import (
+        Attachment,
+        Cooldown,
+        Event,
+        Model,
+        Page,
+        Session,
+        SessionEvent,
+        SessionKey,
+        ToolResult,
+        Turn,
+        Window,
+    )
 
 SEEN_SECONDS = 30 * 86400
 """How long a session's id is remembered after the session has expired."""
@@ -25,6 +37,8 @@ class Draft:
     turn_id: str
     prompt: str
     source: Source = field(default_factory=Source)
+    attachments: tuple[Attachment, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

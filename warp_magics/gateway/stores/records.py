@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from ..errors import SessionNotFound
-from ..types import Attempt, Branch, Call, Result, Session, Source, Turn, Usage
+from ..types import Attachment, Attempt, Branch, Call, Result, Session, Source, ToolResult, Turn, Usage
+from .base import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 _TITLE: Final = 60
 USAGE: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_T = TypeVar("_T", Attempt, Call, Source, Usage)
+_T = TypeVar("_T", Attachment, Attempt, Call, Source, ToolResult, Usage)
 
 
 def title_of(prompt: str) -> str:
@@ -60,6 +61,25 @@ def load(data: bytes) -> Turn:
         tool_calls=tuple(_made(Call, one) for one in raw["tool_calls"]),
         source=_made(Source, raw["source"]),
         error=raw["error"],
+        attachments=tuple(_made(Attachment, one) for one in raw.get("attachments", ())),
+        tool_results=tuple(_made(ToolResult, one) for one in raw.get("tool_results", ())),
+    )
+
+
+def dump_draft(draft: Draft) -> bytes:
+    """Return ``draft`` as JSON."""
+    return orjson.dumps(asdict(draft))
+
+
+def load_draft(data: bytes) -> Draft:
+    """Return the draft that ``dump_draft`` wrote, in this version or an older one."""
+    raw: dict[str, Any] = orjson.loads(data)
+    return Draft(
+        turn_id=raw["turn_id"],
+        prompt=raw["prompt"],
+        source=_made(Source, raw["source"]),
+        attachments=tuple(_made(Attachment, one) for one in raw.get("attachments", ())),
+        tool_results=tuple(_made(ToolResult, one) for one in raw.get("tool_results", ())),
     )
 
 

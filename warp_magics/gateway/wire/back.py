@@ -14,6 +14,7 @@ import orjson
 
 from ..errors import BodyTooLarge, GatewayRefused, GatewayUnreachable, NotFound, WarpError, told
 from ..types import (
+    Attachment,
     Attempt,
     Branch,
     Call,
@@ -33,6 +34,7 @@ from ..types import (
     Started,
     Text,
     ToolCall,
+    ToolResult,
     Turn,
     Usage,
     Window,
@@ -89,6 +91,7 @@ def response_of(body: dict[str, Any]) -> ChatResponse:
         warnings=tuple(body["warnings"]),
         tool_calls=tuple(map(_call, body.get("toolCalls", ()))),
         first_token=body.get("firstToken"),
+        value=body.get("value"),
     )
 
 
@@ -198,6 +201,8 @@ def turn_of(body: dict[str, Any]) -> Turn:
         tool_calls=tuple(map(_call, body["toolCalls"])),
         source=Source(body["source"]["kind"], body["source"]["notebook"], body["source"]["cell"]),
         error=body.get("error"),
+        attachments=tuple(map(_attachment, body.get("attachments", ()))),
+        tool_results=tuple(map(_tool_result, body.get("toolResults", ()))),
     )
 
 
@@ -309,7 +314,15 @@ def _route(body: list[dict[str, Any]]) -> tuple[Attempt, ...]:
 
 
 def _call(body: dict[str, Any]) -> Call:
-    return Call(body["id"], body["name"], body["arguments"])
+    return Call(body["id"], body["name"], body["arguments"], dict(body.get("extra") or {}))
+
+
+def _attachment(body: dict[str, Any]) -> Attachment:
+    return Attachment(body["kind"], body["name"], body["mediaType"], body.get("text", ""), body.get("data", ""))
+
+
+def _tool_result(body: dict[str, Any]) -> ToolResult:
+    return ToolResult(body["id"], body["content"], body["isError"])
 
 
 def _time(text: str) -> float:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from ..errors import InvalidRequest, UnprocessableRequest
-from ..types import ChatRequest, Parameters, Source
+from ..types import Attachment, ChatRequest, Form, Parameters, Source, Tool, ToolResult
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
@@ -70,10 +70,43 @@ class Origin(_Body):
     cell: str | None = None
 
 
+class File(_Body):
+    """An attachment: a text, or an image as base64."""
+
+    kind: Literal["text", "image"]
+    name: str = ""
+    media_type: str = ""
+    text: str = ""
+    data: str = ""
+
+
+class Function(_Body):
+    """A tool."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class OpenAITool(_Body):
+    """A tool as OpenAI's clients write it."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class Outcome(_Body):
+    """What came of a tool call."""
+
+    id: str
+    content: str
+    is_error: bool = False
+
+
 class Ask(_Body):
     """The body of ``prompt`` and ``stream``."""
 
-    prompt: str
+    prompt: str = ""
     session_id: str | None = None
     create_session: bool = False
     store: bool = True
@@ -87,6 +120,11 @@ class Ask(_Body):
     history: list[Exchange] = []
     source: Origin = Origin()
     timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
+    attachments: list[File] = []
+    tools: list[Function | OpenAITool] = []
+    tool_choice: str | None = None
+    tool_results: list[Outcome] = []
+    response_schema: dict[str, Any] | None = None
     # AI Warp's client always sends these two; the path says whether to stream, a Last-Event-ID what to resume.
     stream: bool | None = None
     resume: bool | None = None
@@ -134,7 +172,7 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
     UnprocessableRequest for fields that are unknown or wrong, with their names.
     """
     raw = _object(body, such_as='{"prompt": "…"}')
-    if not raw.get("prompt"):
+    if not raw.get("prompt") and not raw.get("toolResults"):
         raise InvalidRequest("The prompt is missing or empty.")
     if turn_id is not None and not _TURN_ID.fullmatch(turn_id):
         raise InvalidRequest("An Idempotency-Key has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
@@ -153,7 +191,17 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
         source=Source(ask.source.kind, ask.source.notebook, ask.source.cell),
         timeout=ask.timeout,
         turn_id=turn_id,
+        attachments=tuple(
+            Attachment(one.kind, one.name, one.media_type, one.text, one.data) for one in ask.attachments
+        ),
+        tool_results=tuple(ToolResult(one.id, one.content, one.is_error) for one in ask.tool_results),
+        form=Form(tuple(map(_tool, ask.tools)), ask.tool_choice, ask.response_schema),
     )
+
+
+def _tool(given: Function | OpenAITool) -> Tool:
+    one = given.function if isinstance(given, OpenAITool) else given
+    return Tool(one.name, one.description, one.parameters)
 
 
 def read_new_session(body: bytes) -> NewSession:
@@ -199,7 +247,7 @@ def _checked(kind: type[_B], raw: dict[str, Any]) -> _B:
 
 
 # What pydantic puts into a fault's path where several types were tried.
-_TRIED = ("str", "list[", "dict[", ModelName.__name__)
+_TRIED = ("str", "list[", "dict[", *(kind.__name__ for kind in (ModelName, Function, OpenAITool)))
 
 
 def _faults(error: ValidationError) -> dict[str, str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..types import (
+        Attachment,
         Call,
         ChatRequest,
         ChatResponse,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
         Page,
         Session,
         SessionEvent,
+        Tool,
+        ToolResult,
         Turn,
         Usage,
     )
@@ -38,7 +41,8 @@ def ask_bytes(request: ChatRequest) -> bytes:
     The owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises InvalidRequest for text that is none.
     """
     given, parameters = request, request.parameters
-    body: dict[str, object] = {"prompt": given.prompt} | _given(
+    body = _given(
+        prompt=given.prompt,
         sessionId=given.session_id,
         createSession=given.create_session or None,
         store=None if given.store else False,
@@ -52,6 +56,11 @@ def ask_bytes(request: ChatRequest) -> bytes:
         history=[{"prompt": prompt, "response": response} for prompt, response in given.history] or None,
         source=_source(given.source) if given.source != Source() else None,
         timeout=given.timeout,
+        attachments=[_attachment(one) for one in given.attachments] or None,
+        toolResults=[_tool_result(one) for one in given.tool_results] or None,
+        tools=[_tool(one) for one in given.form.tools] or None,
+        toolChoice=given.form.tool_choice,
+        responseSchema=None if given.form.schema is None else dict(given.form.schema),
     )
     return _asked(body)
 
@@ -106,7 +115,8 @@ def response_json(said: ChatResponse) -> dict[str, object]:
         "warnings": list(said.warnings),
     }
     calls = [_call(call) for call in said.tool_calls] or None
-    return body | _given(toolCalls=calls, sessionStatus=said.session_status, firstToken=said.first_token)
+    told = _given(toolCalls=calls, sessionStatus=said.session_status, firstToken=said.first_token)
+    return body | told | _given(value=said.value)
 
 
 def event_bytes(event: Event) -> bytes:
@@ -176,8 +186,8 @@ def turn_json(turn: Turn) -> dict[str, object]:
         "turnId": turn.id,
         "n": turn.n,
         "prompt": turn.prompt,
-        "attachments": [],
-        "toolResults": [],
+        "attachments": [_attachment(one) for one in turn.attachments],
+        "toolResults": [_tool_result(one) for one in turn.tool_results],
         "response": turn.response,
         "toolCalls": [_call(call) for call in turn.tool_calls],
         "status": turn.status,
@@ -297,4 +307,18 @@ def _source(source: Source) -> dict[str, object]:
 
 
 def _call(call: Call) -> dict[str, object]:
-    return {"id": call.id, "name": call.name, "arguments": call.arguments}
+    body: dict[str, object] = {"id": call.id, "name": call.name, "arguments": call.arguments}
+    return {**body, "extra": dict(call.extra)} if call.extra else body
+
+
+def _attachment(one: Attachment) -> dict[str, object]:
+    body = {"kind": one.kind, "name": one.name, "mediaType": one.media_type}
+    return {**body, "text": one.text} if one.kind == "text" else {**body, "data": one.data}
+
+
+def _tool_result(one: ToolResult) -> dict[str, object]:
+    return {"id": one.id, "content": one.content, "isError": one.is_error}
+
+
+def _tool(one: Tool) -> dict[str, object]:
+    return {"name": one.name, "description": one.description, "parameters": dict(one.parameters)}

@@ -6,10 +6,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
-
 from ...errors import FenceLost, StoreUnavailable, StreamNotFound
-from ...types import SessionKey, Source
+from ...types import SessionKey
 from .. import records
 from ..base import TICKET_SECONDS, Asked, Begun, Draft, Log, Logged, Orphan, Waiting
 from ..logs import dump_event, load_events
@@ -64,8 +62,7 @@ class TurnVerbs(Listing):
         self, key: SessionKey, holder: str, draft: Draft, lives: Lives, *, create: bool
     ) -> Begun | Waiting | Asked | Orphan:
         """See Store."""
-        source = {"kind": draft.source.kind, "notebook": draft.source.notebook, "cell": draft.source.cell}
-        told = orjson.dumps({"turn_id": draft.turn_id, "prompt": draft.prompt, "source": source})
+        told = records.dump_draft(draft)
         names = self._keys.session(key)
         for _ in range(2):
             said = await self._link.script(
@@ -198,8 +195,7 @@ def _begun(key: SessionKey, said: Sequence[Any]) -> Begun | Waiting | Asked | Or
 
 
 def _orphan(n: bytes, began: bytes, told: bytes) -> Orphan:
-    raw = orjson.loads(told)
-    return Orphan(int(n), int(began) / 1000, Draft(raw["turn_id"], raw["prompt"], Source(**raw["source"])))
+    return Orphan(int(n), int(began) / 1000, records.load_draft(told))
 
 
 def _log(entries: Sequence[Any], n: int, after: int, *, held: bool) -> Log:

@@ -1,0 +1,114 @@
+"""What a model is sent: a session's turns and a prompt as messages, as much of them as fits. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from .errors import InvalidRequest
+from .types import Message, ToolResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .types import Attachment, Call, ChatRequest, Model, Turn
+
+_CHARS_PER_TOKEN: Final = 4
+_TOKENS_PER_MESSAGE: Final = 4
+_TOKENS_PER_IMAGE: Final = 1000
+ROOM_FOR_ANSWER: Final = 1024
+"""Tokens kept free for an answer whose length nobody limited."""
+_NO_RESULT: Final = "The tool was not run."
+
+
+def tokens(text: str) -> int:
+    """Return about how many tokens ``text`` has; a guess on the safe side for English."""
+    return len(text) // _CHARS_PER_TOKEN + _TOKENS_PER_MESSAGE
+
+
+def conversation(
+    request: ChatRequest, turns: Sequence[Turn], model: Model, budget: int | None
+) -> tuple[tuple[Message, ...], int]:
+    """Return the messages ``model`` is sent, and how many turns did not fit.
+
+    ``turns`` are oldest first; the newest that fit ``budget`` tokens go along (None: all). A turn with neither text
+    nor calls in its answer is only shown to people: an empty reply poisons what comes after. Raises InvalidRequest
+    where the prompt answers calls that the last turn has not.
+    """
+    head = [Message("system", request.context)] if request.context else []
+    asked = _asked(request.prompt, request.attachments, request.tool_results)
+    told = [turn for turn in turns if (turn.response or turn.tool_calls) and turn.status != "failed"]
+    _check_results(request.tool_results, told[-1].tool_calls if told else ())
+    left = None if budget is None else budget - sum(map(_weight, (*head, asked)))
+    kept = _newest(told, left, at_least=1 if request.tool_results else 0)
+    return (*head, *_messages(kept, asked, model.provider)), len(told) - len(kept)
+
+
+def _check_results(results: Sequence[ToolResult], calls: Sequence[Call]) -> None:
+    known = [call.id for call in calls]
+    strange = [result.id for result in results if result.id not in known]
+    if strange:
+        asked = f"it called {', '.join(known)}" if known else "it called none"
+        raise InvalidRequest(f"toolResults: the session's last turn made no call {strange[0][:100]!r}; {asked}.")
+
+
+def _newest(turns: Sequence[Turn], budget: int | None, at_least: int) -> list[Turn]:
+    """Return the newest turns that fit; one that answers the calls of the one before is nothing without that."""
+    groups: list[list[Turn]] = []
+    for turn in turns:
+        if turn.tool_results and groups:
+            groups[-1].append(turn)
+        else:
+            groups.append([turn])
+    kept: list[list[Turn]] = []
+    used = 0
+    for group in reversed(groups):
+        used += sum(_weight(message) for turn in group for message in (_prompt(turn), _reply(turn, "")))
+        if budget is not None and used > budget and len(kept) >= at_least:
+            break
+        kept.append(group)
+    return [turn for group in reversed(kept) for turn in group]
+
+
+def _messages(turns: Sequence[Turn], asked: Message, provider: str) -> list[Message]:
+    messages: list[Message] = []
+    calls: tuple[Call, ...] = ()
+    for turn in turns:
+        messages += (_answering(_prompt(turn), calls), _reply(turn, provider))
+        calls = turn.tool_calls
+    return [*messages, _answering(asked, calls)]
+
+
+def _answering(message: Message, calls: Sequence[Call]) -> Message:
+    """Return ``message`` with a result for each of the ``calls`` before it: none may stay unanswered."""
+    given = {result.id: result for result in message.tool_results}
+    results = tuple(
+        replace(given.get(call.id) or ToolResult(call.id, _NO_RESULT, is_error=True), name=call.name) for call in calls
+    )
+    return replace(message, tool_results=results)
+
+
+def _prompt(turn: Turn) -> Message:
+    return _asked(turn.prompt, turn.attachments, turn.tool_results)
+
+
+def _asked(prompt: str, attachments: Sequence[Attachment], results: tuple[ToolResult, ...]) -> Message:
+    """Return the user's message: what is text of the attachments stands before the prompt, the images go beside it."""
+    texts = [f'<attachment name="{one.name}">\n{one.text}\n</attachment>' for one in attachments if one.kind == "text"]
+    images = tuple(one for one in attachments if one.kind == "image")
+    text = "\n\n".join([*texts, prompt]) if prompt else "\n\n".join(texts)
+    return Message("user", text, images=images, tool_results=results)
+
+
+def _reply(turn: Turn, provider: str) -> Message:
+    """Return the assistant's message; what a provider left in its calls goes back to it alone."""
+    own = turn.model is not None and turn.model.partition(":")[0] == provider
+    calls = turn.tool_calls if own else tuple(replace(call, extra={}) for call in turn.tool_calls)
+    return Message("assistant", turn.response, tool_calls=calls)
+
+
+def _weight(message: Message) -> int:
+    """Return about how many tokens ``message`` has."""
+    said = [message.text, *(call.arguments for call in message.tool_calls)]
+    said += [result.content for result in message.tool_results]
+    return sum(map(tokens, said)) + _TOKENS_PER_IMAGE * len(message.images)

@@ -1,0 +1,173 @@
+"""What is asked: prompts on their way to a model. Frozen, slotted, standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of one provider, written ``provider:name``; the name may hold colons itself."""
+
+    provider: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+    @classmethod
+    def parse(cls, spec: str) -> Model:
+        """Split ``spec`` at its first colon; raises ValueError where there is none or a side is empty."""
+        provider, colon, name = spec.partition(":")
+        if not (provider and colon and name):
+            msg = f"{spec!r} is not of the form provider:model"
+            raise ValueError(msg)
+        return cls(provider, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What goes along with a prompt: a text, or an image as base64 in ``data``."""
+
+    kind: Literal["text", "image"]
+    name: str = ""
+    media_type: str = ""
+    text: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a model may call; ``parameters`` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call asked for by a model; ``arguments`` is the JSON text as the model wrote it.
+
+    ``extra`` is what its provider wants back with the call when it is asked on, as a thought's signature; no other
+    provider is sent it.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of the call with that ``id``; ``name`` is the tool's."""
+
+    id: str
+    content: str
+    is_error: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the prompt as a dialect encodes it.
+
+    A user's holds, in this order: the results of the calls that the assistant's message before it asked for, its
+    text, its images. An assistant's holds its text, then its calls.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    images: tuple[Attachment, ...] = ()
+    tool_calls: tuple[Call, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Sampling parameters; None leaves a choice to the provider, 0 is a value."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer may be made of: calls of ``tools``, text that is JSON of ``schema``.
+
+    ``tool_choice``: ``auto`` (what None means), ``none``, ``required``, or the name of the one tool to call.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    schema: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a prompt came from."""
+
+    kind: Literal["cell", "panel", "python", "rest"] = "rest"
+    notebook: str | None = None
+    cell: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """A session's identity: to another owner it does not exist."""
+
+    owner: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A prompt on its way to a model.
+
+    ``models`` is the chain to try, as the asker wrote it; empty means the configured one.
+    ``store=False`` keeps no session at all. ``history`` (prompt, response) pairs stand in for a
+    session's turns and exclude ``session_id``. ``timeout`` is in seconds and bounds the whole answer.
+    ``tool_results`` answer the calls of the session's last turn; with them the prompt may be empty.
+    ``on_disconnect`` says what a reader's leaving means: the answer is finished and kept, or cancelled.
+    ``turn_id`` is the asker's own id for the turn: asked again with it, the answer is followed, not asked for anew.
+    """
+
+    prompt: str
+    session_id: str | None = None
+    create_session: bool = False
+    store: bool = True
+    owner: str = "local"
+    context: str | None = None
+    models: tuple[str, ...] = ()
+    parameters: Parameters = Parameters()
+    history: tuple[tuple[str, str], ...] = ()
+    source: Source = Source()
+    timeout: float | None = None
+    on_disconnect: Literal["finish", "cancel"] | None = None
+    turn_id: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
+    form: Form = Form()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What one model is asked: the messages in order, the parameters, and what its answer may be made of.
+
+    ``stream`` False asks for the answer in one piece; ``body`` is merged into the request as it is.
+    """
+
+    model: Model
+    messages: tuple[Message, ...]
+    parameters: Parameters = Parameters()
+    form: Form = Form()
+    stream: bool = True
+    body: Mapping[str, object] = field(default_factory=dict)
