@@ -12,7 +12,7 @@ APT := apt-get -o DPkg::Lock::Timeout=300
 
 VENV := .venv
 BIN := $(VENV)/bin
-KEY := $(OPENAI_API_KEY)$(DEEPSEEK_API_KEY)
+KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
 .PHONY: help venv demo-model system demo test test-fast test-others lint bench chaos clean clean-demo
 

@@ -3,7 +3,7 @@
     make demo               JupyterLab on the quickstart notebook
     make demo HEADLESS=1    the same notebook run through nbclient, then a follow-up by curl in the same session
 
-The model is SmolLM2 on this machine, or the provider whose key is set (OPENAI_API_KEY, DEEPSEEK_API_KEY). What the
+The model is SmolLM2 on this machine, or the provider whose key is set (see KEYS). What the
 demo stores lies in `.demo/` and in a temporary directory, never among the user's own sessions.
 """
 
@@ -35,7 +35,13 @@ STATE = WORK / "running.json"
 NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 SESSION = "quickstart"
 QUESTION = "Which three capitals did I ask about?"
-KEYS = {"OPENAI_API_KEY": "openai:gpt-4o-mini", "DEEPSEEK_API_KEY": "deepseek:deepseek-chat"}
+KEYS = {
+    "OPENAI_API_KEY": "openai:gpt-4o-mini",
+    "ANTHROPIC_API_KEY": "anthropic:claude-sonnet-4-5",
+    "GEMINI_API_KEY": "gemini:gemini-2.5-flash",
+    "DEEPSEEK_API_KEY": "deepseek:deepseek-chat",
+    "COHERE_API_KEY": "cohere:command-a-03-2025",
+}
 LOCAL_LIMITS = '[[model]]\nprovider = "local"\nmodel = "smollm2"\ncontext_tokens = 2048'
 START_SECONDS = 60.0
 NOTEBOOK_SECONDS = 180.0
