@@ -30,7 +30,9 @@ def overview(status: GatewayStatus, why: str, session: str | None, models: Seque
         f"Session: {session or 'none; %warp use ID chooses one'}",
     ]
     if not status.configured:
-        lines.append("No model is configured: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init`.")
+        lines.append(
+            "No model is configured: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init`."
+        )
     return Table(*_models(models), above=tuple(lines), empty="No models.")
 
 

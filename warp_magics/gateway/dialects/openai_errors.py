@@ -51,8 +51,14 @@ PHRASES: Final = (
     Phrase(
         r"maximum prompt length is",
         ContextTooLong,
-        "This model's maximum prompt length is 131072 but the request contains 140000 tokens.",
-        "xAI",
+        "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+        "xAI: https://github.com/cline/cline/issues/3120",
+    ),
+    Phrase(
+        r"too large for model with \d+ maximum context length",
+        ContextTooLong,
+        "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+        "Mistral, under its code 3051, which is that of other faults too: https://docs.mistral.ai/api/",
     ),
     Phrase(
         r"^trying to keep the first \d+ tokens when|^reached context length of \d+ tokens",
@@ -69,18 +75,19 @@ PHRASES: Final = (
         "Together, and TGI: https://github.com/stanford-crfm/helm/pull/2079",
     ),
     Phrase(
-        r"exceeds the available context size|too large for model with \d+ maximum context",
+        r"exceeds the available context size",
         ContextTooLong,
         "the request exceeds the available context size. try increasing the context size or enable context shift",
-        "llama.cpp: https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
+        "llama.cpp: https://github.com/ggml-org/llama.cpp/pull/15780",
     ),
     # Larger than the account's tokens per minute: no wait makes room for it, a model with a larger allowance may.
     Phrase(
         r"^request too large for",
         ContextTooLong,
         "Request too large for model `llama-3.3-70b-versatile` in organization `org` service tier `on_demand` on "
-        "tokens per minute (TPM): Limit 12000, Requested 35512, please reduce your message size and try again.",
-        "Groq (413) and OpenAI (429): https://community.openai.com/t/429-request-too-large/574888",
+        "tokens per minute (TPM): Limit 12000, Requested 14137, please reduce your message size and try again.",
+        "Groq (413): https://github.com/continuedev/continue/issues/10218, and OpenAI (429): "
+        "https://github.com/vanna-ai/vanna-flask/issues/11",
     ),
     Phrase(
         r"insufficient balance|insufficient credits|can only afford",
@@ -103,14 +110,14 @@ PHRASES: Final = (
     Phrase(
         r"content violates usage guidelines",
         ContentFiltered,
-        "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_DATA_LEAKAGE",
-        "xAI (403): https://github.com/QuantumNous/new-api",
+        "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
+        "xAI (403): https://github.com/UKGovernmentBEIS/inspect_ai/pull/2267",
     ),
     Phrase(
         r"content management policy|content exists risk",
         ContentFiltered,
         "Content Exists Risk",
-        "DeepSeek: https://github.com/deepseek-ai/DeepSeek-V3/issues",
+        "DeepSeek: https://github.com/deepseek-ai/awesome-deepseek-integration/issues/13",
     ),
 )
 """An unknown message stays the plain error of its status."""
