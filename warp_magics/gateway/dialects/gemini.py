@@ -125,11 +125,12 @@ def _choice(form: Form) -> dict[str, Any] | None:
 def _contents(messages: Sequence[Message], *, signed: bool) -> list[dict[str, Any]]:
     """Return the messages but the system's: none empty, roles in turn."""
     contents: list[dict[str, Any]] = []
+    ids = {call.id for message in messages for call in message.tool_calls if call.extra.get("id")}
     for message in messages:
         if message.role == "system":
             continue
         role = "model" if message.role == "assistant" else "user"
-        parts = _answer(message, signed=signed) if role == "model" else _ask(message)
+        parts = _answer(message, signed=signed) if role == "model" else _ask(message, ids)
         if not parts:
             continue
         if contents and contents[-1]["role"] == role:
@@ -139,9 +140,10 @@ def _contents(messages: Sequence[Message], *, signed: bool) -> list[dict[str, An
     return contents or [{"role": "user", "parts": [{"text": " "}]}]
 
 
-def _ask(message: Message) -> list[dict[str, Any]]:
+def _ask(message: Message, ids: set[str]) -> list[dict[str, Any]]:
     text = [{"text": message.text}] if message.text else []
-    return [*map(_result, message.tool_results), *text, *map(_image, message.images)]
+    results = [_result(result, known=result.id in ids) for result in message.tool_results]
+    return [*results, *text, *map(_image, message.images)]
 
 
 def _answer(message: Message, *, signed: bool) -> list[dict[str, Any]]:
@@ -155,11 +157,14 @@ def _image(image: Attachment) -> dict[str, Any]:
 
 def _call(call: Call, *, unsigned: bool) -> dict[str, Any]:
     """Return a call with its signature; of several at once the first has one."""
-    part: dict[str, Any] = {"functionCall": {"name": call.name, "args": arguments_of(call)}}
+    given = {"id": call.id} if call.extra.get("id") else {}
+    part: dict[str, Any] = {"functionCall": {**given, "name": call.name, "args": arguments_of(call)}}
     signature = call.extra.get("thoughtSignature") or (_UNSIGNED if unsigned else None)
     return {**part, "thoughtSignature": signature} if signature else part
 
 
-def _result(result: ToolResult) -> dict[str, Any]:
+def _result(result: ToolResult, *, known: bool) -> dict[str, Any]:
+    """Return a result; an id goes along where the call came with one of the provider's own."""
+    given = {"id": result.id} if known else {}
     said = {"error" if result.is_error else "result": result.content}
-    return {"functionResponse": {"name": result.name or result.id, "response": said}}
+    return {"functionResponse": {**given, "name": result.name or result.id or "tool", "response": said}}

@@ -108,8 +108,8 @@ class Decoder(JsonDecoder):
         at = len(self.calls)
         written = orjson.dumps(call.get("args") or {}).decode()
         self.call(at, name=words(call, "name"), call_id=words(call, "id"), arguments=written)
-        if signature:
-            self.calls[at] = replace(self.calls[at], extra={"thoughtSignature": signature})
+        extra = {"thoughtSignature": signature, "id": call.get("id")}
+        self.calls[at] = replace(self.calls[at], extra={name: value for name, value in extra.items() if value})
 
     def end(self) -> Sequence[Event]:
         """See StreamDecoder; a refusal before the first word is no answer: raises ContentFiltered with its reason."""
