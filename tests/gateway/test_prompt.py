@@ -124,6 +124,15 @@ def test_what_a_provider_left_in_its_calls_goes_back_to_it_alone():
     assert (mine, others) == ({"signed": 1}, {})
 
 
+def test_calls_of_one_id_are_told_apart():
+    turns = [calling(1, "a"), calling(2, "a", results=[ToolResult("a", "one")])]
+    messages, _ = sent(turns, prompt="", tool_results=(ToolResult("a", "two"),))
+    calls = [call.id for message in messages for call in message.tool_calls]
+    results = [(result.id, result.content) for message in messages for result in message.tool_results]
+    assert calls == ["a", "a_2"]
+    assert results == [("a", "one"), ("a_2", "two")]
+
+
 IDS = st.lists(st.sampled_from("abcd"), unique=True, max_size=3)
 
 
@@ -136,13 +145,15 @@ def test_however_much_fits_no_call_is_without_a_result_and_no_result_without_a_c
         before = ids
     results = tuple(ToolResult(one, "x") for one in before) if answered else ()
     messages, left_out = sent(turns, budget, tool_results=results)
-    calls = []
+    calls, seen = [], []
     for message in messages:
         if message.role == "user":
             assert [result.id for result in message.tool_results] == calls
             assert message.text or message.tool_results
         calls = [call.id for call in message.tool_calls]
+        seen += calls
     assert calls == []
+    assert len(seen) == len(set(seen))
     assert (len(messages) - 1) // 2 == len(turns) - left_out
     if results:
         assert left_out < len(turns)

@@ -72,19 +72,31 @@ def _newest(turns: Sequence[Turn], budget: int | None, at_least: int) -> list[Tu
 
 def _messages(turns: Sequence[Turn], asked: Message, provider: str) -> list[Message]:
     messages: list[Message] = []
-    calls: tuple[Call, ...] = ()
+    calls: list[tuple[str, Call]] = []
+    taken: set[str] = set()
     for turn in turns:
-        messages += (_answering(_prompt(turn), calls), _reply(turn, provider))
-        calls = turn.tool_calls
+        said = _reply(turn, provider)
+        messages.append(_answering(_prompt(turn), calls))
+        calls = [(call.id, _renamed(call, taken)) for call in said.tool_calls]
+        messages.append(replace(said, tool_calls=tuple(call for _, call in calls)))
     return [*messages, _answering(asked, calls)]
 
 
-def _answering(message: Message, calls: Sequence[Call]) -> Message:
-    """Return ``message`` with a result for each of the ``calls`` before it: none may stay unanswered."""
+def _renamed(call: Call, taken: set[str]) -> Call:
+    """Return ``call`` under an id that no call before it has: providers that give none leave us to count anew."""
+    call_id, tries = call.id, 1
+    while call_id in taken:
+        tries += 1
+        call_id = f"{call.id}_{tries}"
+    taken.add(call_id)
+    return replace(call, id=call_id)
+
+
+def _answering(message: Message, calls: Sequence[tuple[str, Call]]) -> Message:
+    """Return ``message`` with a result for each of the ``calls`` before it, by the ids they had: none stays unanswered."""
     given = {result.id: result for result in message.tool_results}
-    results = tuple(
-        replace(given.get(call.id) or ToolResult(call.id, _NO_RESULT, is_error=True), name=call.name) for call in calls
-    )
+    none = ToolResult("", _NO_RESULT, is_error=True)
+    results = tuple(replace(given.get(was, none), id=call.id, name=call.name) for was, call in calls)
     return replace(message, tool_results=results)
 
 
