@@ -28,6 +28,13 @@ def _seconds(value: object) -> object:
     return float(found[1]) * _UNITS[found[2]] if found else value
 
 
+def _function(value: object) -> object:
+    """Return a tool as OpenAI's clients write it (``{"type": "function", "function": {…}}``) as the function alone."""
+    if isinstance(value, dict) and value.get("type") == "function" and value.keys() == {"type", "function"}:
+        return value["function"]
+    return value
+
+
 def _small(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(orjson.dumps(value))
@@ -88,13 +95,6 @@ class Function(_Body):
     parameters: dict[str, Any] = {}
 
 
-class OpenAITool(_Body):
-    """A tool as OpenAI's clients write it."""
-
-    type: Literal["function"]
-    function: Function
-
-
 class Outcome(_Body):
     """What came of a tool call."""
 
@@ -121,7 +121,7 @@ class Ask(_Body):
     source: Origin = Origin()
     timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     attachments: list[File] = []
-    tools: list[Function | OpenAITool] = []
+    tools: list[Annotated[Function, BeforeValidator(_function)]] = []
     tool_choice: str | None = None
     tool_results: list[Outcome] = []
     response_schema: dict[str, Any] | None = None
@@ -195,13 +195,12 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
             Attachment(one.kind, one.name, one.media_type, one.text, one.data) for one in ask.attachments
         ),
         tool_results=tuple(ToolResult(one.id, one.content, one.is_error) for one in ask.tool_results),
-        form=Form(tuple(map(_tool, ask.tools)), ask.tool_choice, ask.response_schema),
+        form=Form(
+            tuple(Tool(one.name, one.description, one.parameters) for one in ask.tools),
+            ask.tool_choice,
+            ask.response_schema,
+        ),
     )
-
-
-def _tool(given: Function | OpenAITool) -> Tool:
-    one = given.function if isinstance(given, OpenAITool) else given
-    return Tool(one.name, one.description, one.parameters)
 
 
 def read_new_session(body: bytes) -> NewSession:
@@ -247,14 +246,14 @@ def _checked(kind: type[_B], raw: dict[str, Any]) -> _B:
 
 
 # What pydantic puts into a fault's path where several types were tried.
-_TRIED = ("str", "list[", "dict[", *(kind.__name__ for kind in (ModelName, Function, OpenAITool)))
+_TRIED = re.compile(rf"str|{ModelName.__name__}|(?:list|dict)\[.*")
 
 
 def _faults(error: ValidationError) -> dict[str, str]:
     """Return what is wrong with each field, by its path."""
     faults: dict[str, str] = {}
     for one in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(str(part) for part in one["loc"] if not str(part).startswith(_TRIED))
+        path = ".".join(str(part) for part in one["loc"] if not _TRIED.fullmatch(str(part)))
         what = "unknown field" if one["type"] == "extra_forbidden" else one["msg"].removeprefix("Value error, ")
         faults[path] = f"{faults[path]}; or: {what}" if path in faults else what
     return faults
