@@ -140,7 +140,9 @@ def test_a_script_that_ends_in_mid_stream_ends(script, lab):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT from without")
 @pytest.mark.slow
 def test_ctrl_c_in_a_script(alone, lab):
-    code = "from warp_magics import Warp\nprint(Warp().ask('hello', model='lab:hang@int'))"
+    # A background job of a shell's is born deaf to Ctrl-C.
+    code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from warp_magics import Warp\nprint(Warp().ask('hello', model='lab:hang@int'))"
     process = subprocess.Popen([sys.executable, "-c", code], env=alone.env, stderr=subprocess.PIPE, text=True)
     try:
         lab.wait_until(lambda: lab.calls("hang@int"), 30)
