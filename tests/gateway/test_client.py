@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.fakes.provider import Fault, Reply
-from tests.gateway.kit import opened
+from tests.gateway.kit import KEY, configured, opened
 from warp_magics.gateway.errors import InvalidRequest
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import Parameters
@@ -91,3 +91,37 @@ async def test_what_is_no_json_is_the_askers_fault(fake, config):
         with pytest.raises(InvalidRequest, match="cannot be written as JSON"):
             await gateway.ask(Ask("hi", store=False, parameters=Parameters(seed=2**70)))
     assert not fake.requests
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+async def test_a_long_tool_call_is_no_silence(fake, tmp_path, dialect):
+    pieces = [PIECES[dialect](f"{n}, ") for n in range(4)]
+    fake.script(
+        "m", Reply(chunks=[OPENS[dialect], *(one for piece in pieces for one in (0.3, piece)), CLOSES[dialect]])
+    )
+    named = {"w": {"dialect": dialect, "base_url": fake.base_url if dialect == "openai" else fake.url, "api_key": KEY}}
+    limits = {"timeout": {"first_token": "1s", "stall": "1s"}}
+    config = configured(tmp_path, fake.base_url, "w:m", "ok", providers=named, limits=limits)
+    async with opened(config) as gateway:
+        answer = await gateway.ask(Ask("hi", store=False))
+    assert (answer.model, answer.tool_calls[0].arguments) == ("w:m", "[0, 1, 2, 3, 4]")
+
+
+def _openai(**function):
+    return {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": function}]}}]}
+
+
+def _anthropic(piece):
+    delta = {"type": "input_json_delta", "partial_json": piece}
+    return {"type": "content_block_delta", "index": 5, "delta": delta}
+
+
+OPENS = {
+    "openai": _openai(name="write", arguments="["),
+    "anthropic": b'data: {"type": "content_block_start", "index": 5, "content_block": {"type": "tool_use", "id": "t", '
+    b'"name": "write"}}\n\ndata: {"type": "content_block_delta", "index": 5, "delta": {"type": "input_json_delta", '
+    b'"partial_json": "["}}\n\n',
+}
+PIECES = {"openai": lambda piece: _openai(arguments=piece), "anthropic": _anthropic}
+CLOSES = {"openai": _openai(arguments="4]"), "anthropic": _anthropic("4]")}

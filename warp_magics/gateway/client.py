@@ -205,16 +205,20 @@ async def _refusal(wire: Dialect, response: httpx.Response, timeouts: Timeouts) 
 async def _streamed(
     wire: Dialect, response: httpx.Response, timeouts: Timeouts, first_by: float | None
 ) -> AsyncGenerator[Event, None]:
-    """Yield an answer's events; waits until ``first_by`` for the first and ``stall`` for each later one."""
+    """Yield an answer's events; waits until ``first_by`` for the first and ``stall`` for each later one.
+
+    A piece of a tool call is a sign of life too, though it is told of only when the call is whole.
+    """
     lines, answer = Decoder(), wire.decoder()
     loop = asyncio.get_running_loop()
     expected = first_by
     late: type[ProviderError] = FirstTokenTimeout
-    pieces = aiter(response.aiter_bytes())
+    body = aiter(response.aiter_bytes())
     while not answer.done:
+        before = answer.pieces
         try:
             async with _deadline(expected, late):
-                chunk = await anext(pieces, None)
+                chunk = await anext(body, None)
         except (ProviderError, *_FOREIGN):
             if not answer.finished:
                 raise
@@ -224,19 +228,21 @@ async def _streamed(
         for event in _decoded(lines, answer, chunk):
             yield event
             expected, late = loop.time() + timeouts.stall, StreamStalled
+        if answer.pieces > before:
+            expected, late = loop.time() + timeouts.stall, StreamStalled
         if answer.finished:
             expected = loop.time() + min(timeouts.stall, _TAIL_SECONDS)
     for event in answer.end():
         yield event
     if answer.done:
-        await _read_out(pieces)
+        await _read_out(body)
 
 
-async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+async def _read_out(body: AsyncIterator[bytes]) -> None:
     """Read a body to its end, so that its connection serves again; that of a sender who dawdles is closed."""
     with contextlib.suppress(*_FOREIGN):
         async with asyncio.timeout(_END_SECONDS):
-            async for _ in pieces:
+            async for _ in body:
                 pass
 
 

@@ -90,6 +90,7 @@ class Decoder(JsonDecoder):
         return []
 
     def _delta(self, index: int, delta: dict[str, Any]) -> list[Event]:
+        self.pieces += 1  # of a tool that the server runs itself, or a signature: nothing to show, but life
         match delta.get("type"):
             case "text_delta":
                 return _some(Text, words(delta, "text"))

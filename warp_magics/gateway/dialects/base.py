@@ -64,6 +64,10 @@ class StreamDecoder(Protocol):
     """The state of one streamed answer."""
 
     @property
+    def pieces(self) -> int:
+        """How many pieces have come that are no event by themselves, as those of a tool call: a sign of life."""
+
+    @property
     def done(self) -> bool:
         """True once the sender's end marker has come: nothing more need be read."""
 

@@ -36,6 +36,7 @@ class JsonDecoder(StreamDecoder):
     """True once the sender has said that the answer is cut, whatever else it says."""
     usage: Usage = field(default_factory=Usage)
     calls: dict[int, Call] = field(default_factory=dict)
+    pieces: int = 0
     malformed: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -64,6 +65,7 @@ class JsonDecoder(StreamDecoder):
 
     def call(self, index: int, *, name: str = "", arguments: str = "", call_id: str = "") -> None:
         """Add a piece of the call number ``index``."""
+        self.pieces += 1
         before = self.calls.get(index, Call("", "", ""))
         self.calls[index] = replace(
             before, id=call_id or before.id, name=before.name + name, arguments=before.arguments + arguments
