@@ -138,7 +138,8 @@ async def test_malformed_chunks_are_passed_over_and_told(fake, config):
     ],
 )
 async def test_what_fails_before_its_first_word_gives_way_to_the_next(fake, config, model, outcome, status):
-    async with opened(config(model, "ok", limits=QUICK)) as gateway:
+    quick = QUICK if outcome == "PROVIDER_REQUEST_TIMEOUT_ERROR" else {}
+    async with opened(config(model, "ok", limits=quick)) as gateway:
         events = await events_of(gateway, Ask("hi"))
         states = {state.model: state.state for state in await gateway.models()}
     answer = ends(events).response
@@ -219,7 +220,8 @@ async def test_where_all_fail_each_is_named(fake, config):
     ],
 )
 async def test_an_answer_that_breaks_off_is_never_given_out_as_whole(fake, config, model, code):
-    async with opened(config(model, "ok", limits=QUICK)) as gateway:
+    quick = {"timeout": {"stall": "1s"}} if model == "silent-3" else {}
+    async with opened(config(model, "ok", limits=quick)) as gateway:
         events = await events_of(gateway, Ask("hi", session_id="s1", create_session=True))
         (kept,) = await gateway.history("local", "s1")
         states = {state.model: state.state for state in await gateway.models()}
