@@ -54,6 +54,7 @@ ROUTES: Final = (
     Route("GET", rf"{_SESSION}/export", Endpoints.export, "read"),
     Route("GET", r"api/v1/events", Endpoints.events, "read"),
     Route("GET", r"api/v1/models", Endpoints.models, "read"),
+    Route("GET", r"api/v1/usage", Endpoints.usage, "read"),
     Route("GET", r"api/v1/health/live", live, "read", open=True, gateway=False),
     Route("GET", r"api/v1/health/ready", Endpoints.ready, "read", open=True),
 )

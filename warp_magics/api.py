@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from .connect import Connection
     from .gateway import ChatRequest, Event
 
-_OPTIONS = ("session", "model", "context", "temperature", "max_tokens", "top_p", "seed", "stop", "timeout")
+_OPTIONS = ("session", "model", "context", "temperature", "max_tokens", "top_p", "seed", "stop", "timeout", "cache")
 
 
 class Warp:
     """The gateway this process uses (see ``%warp``). ``session`` and ``model`` are what its prompts take unless told.
 
     All verbs take ``session``, ``model`` (one spec or a chain of them), ``context``, ``temperature``,
-    ``max_tokens``, ``top_p``, ``seed``, ``stop`` and ``timeout`` (seconds), and raise WarpError.
+    ``max_tokens``, ``top_p``, ``seed``, ``stop``, ``timeout`` (seconds) and ``cache`` (whether an answer given before may
+    be given again), and raise WarpError.
     With ``url`` (or several: instances of one) it is the gateway there, for this object alone; without ``token`` the
     environment's is used, else it is asked for. A URL that cannot be one raises ConfigError.
     """
@@ -71,7 +72,7 @@ class Warp:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_OPTIONS)}."
             raise errors.InvalidRequest(f"There is no option {unknown[0]!r}; {hint}")
         session, model, stop = given.pop("session"), given.pop("model"), given.pop("stop", None)
-        context, timeout = given.pop("context", None), given.pop("timeout", None)
+        context, timeout, cache = (given.pop(name, None) for name in ("context", "timeout", "cache"))
         parameters = Parameters(**given, stop=_names(stop))
         return ChatRequest(
             prompt=prompt,
@@ -85,6 +86,7 @@ class Warp:
             source=Source("python"),
             timeout=timeout,
             on_disconnect="cancel",
+            cache=cache,
         )
 
 

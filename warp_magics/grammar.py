@@ -7,7 +7,7 @@ import difflib
 import keyword
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,8 @@ class CellOptions:
     max_tokens: int | None
     stream: bool
     out: str | None
+    on_break: Literal["restart", "splice", "error"] = "restart"
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,14 @@ def _cell_parser() -> _Parser:
     add("-t", "--temperature", metavar="N", type=float, help="0 is a value: the least random answer")
     add("--max-tokens", metavar="N", type=int, help="the most tokens an answer may have")
     add("--no-stream", action="store_true", help="show the answer once, when it is whole")
+    add(
+        "--on-break",
+        metavar="HOW",
+        choices=("restart", "splice", "error"),
+        default="restart",
+        help="when a model breaks off in mid-answer: restart, splice or error",
+    )
+    add("--cache", action="store_true", help="take the answer from the cache, where it holds one")
     add("-o", "--out", metavar="NAME", help="bind the reply (.text .model .usage .cost .route .session .turn)")
     return parser
 
@@ -109,6 +119,8 @@ def cell_options(line: str) -> CellOptions:
         max_tokens=said.max_tokens,
         stream=not said.no_stream,
         out=said.out,
+        on_break=said.on_break,
+        cache=said.cache,
     )
 
 

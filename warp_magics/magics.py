@@ -41,6 +41,7 @@ class WarpMagics(Magics):
         self._shell = shell
         self._session: str | None = None
         self._said: set[str] = set()
+        self._ran: set[str] = set()
 
     @no_var_expand
     @cell_magic
@@ -103,6 +104,7 @@ class WarpMagics(Magics):
         if not cell.strip():
             raise errors.InvalidRequest("The prompt is empty: write it below the %%warp line.")
         session = options.session or self._session
+        notebook, cell_id = self._where()
         return ChatRequest(
             prompt=cell.strip("\n"),
             session_id=session,
@@ -112,9 +114,18 @@ class WarpMagics(Magics):
             context=options.context,
             models=options.models,
             parameters=Parameters(temperature=options.temperature, max_tokens=options.max_tokens),
-            source=Source("cell", *self._where()),
+            source=Source("cell", notebook, cell_id),
             on_disconnect="cancel",
+            on_break=options.on_break,
+            cache=self._cached(cell_id, wanted=options.cache),
         )
+
+    def _cached(self, cell_id: str | None, *, wanted: bool) -> bool | None:
+        """Return whether the cache is read: a cell that is run again wants a new answer, unless it says otherwise."""
+        again = cell_id is not None and cell_id in self._ran
+        if cell_id is not None:
+            self._ran.add(cell_id)
+        return True if wanted else False if again else None
 
     def _where(self) -> tuple[str | None, str | None]:
         """Return the notebook's path and the cell's id, as far as the front end tells them."""

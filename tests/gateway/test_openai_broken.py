@@ -38,7 +38,7 @@ async def test_a_cut_answer_with_a_finish_reason_is_broken_and_its_part_is_kept(
     assert isinstance(end, Failed)
     assert isinstance(end.error, StreamBroken)
     assert (end.response.text, end.response.result) == ("Half an ans", Result.UNKNOWN)
-    assert route(end.response.route) == [("m", StreamBroken.code)]
+    assert route(end.response.route) == [("m", StreamBroken.code)] * 2  # none is left, so it is asked once more
     assert (kept.status, kept.response, kept.result) == ("interrupted", "Half an ans", Result.UNKNOWN)
     assert kept.error == {"code": StreamBroken.code, "message": end.error.message}
 

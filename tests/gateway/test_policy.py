@@ -15,9 +15,11 @@ from warp_magics.gateway.policy import (
     PATIENCE,
     candidates,
     cooldown,
+    last_hope,
     pause_before_retry,
+    reserved,
 )
-from warp_magics.gateway.types import Cooldown, Model
+from warp_magics.gateway.types import Cooldown, Model, Usage
 
 A, B, C = (Model("lab", name) for name in "abc")
 RESTORE = {"rate_limit": 60.0, "timeout": 61.0, "provider_error": 62.0, "quota": 600.0}
@@ -28,27 +30,33 @@ def cooling(**models):
 
 
 @pytest.mark.parametrize(
-    ("chain", "resting", "asked"),
+    ("chain", "resting", "asked", "hope"),
     [
-        ([A, B, C], {}, [A, B, C]),
-        ([A, B, C], cooling(a=5), [B, C]),
-        ([A, B, A], {}, [A, B]),
-        ([A, B, C], cooling(a=9, b=3, c=5), [B]),
-        ([A, B], cooling(a=-1, b=50), [B]),
-        ([A, B], cooling(a=-1, b=-2), []),
-        ([A], cooling(a=60), [A]),
-        ([A, A], cooling(a=60), [A]),
+        ([A, B, C], {}, [A, B, C], None),
+        ([A, B, C], cooling(a=5), [B, C], A),
+        ([A, B, C], cooling(a=-5), [B, C], None),
+        ([A, B, A], {}, [A, B], None),
+        ([A, B, C], cooling(a=9, b=3, c=5), [], B),
+        ([A, B], cooling(a=-1, b=50), [], B),
+        ([A, B], cooling(a=-1, b=-2), [], None),
+        ([A], cooling(a=60), [], A),
+        ([A, B], cooling(a=0), [A, B], None),
+        ([A, B], {A: Cooldown(0.0, "503", probing=True)}, [B], A),
+        ([A], {A: Cooldown(0.0, "503", probing=True)}, [], A),
     ],
 )
-def test_who_is_asked_and_who_is_the_last_hope(chain, resting, asked):
+def test_who_is_asked_and_who_is_the_last_hope(chain, resting, asked, hope):
     """A negative time is one its provider named."""
-    assert candidates(chain, resting) == asked
+    models = candidates(chain, resting)
+    assert (models, last_hope(chain, resting, models)) == (asked, hope)
 
 
 @given(st.lists(st.sampled_from([A, B, C]), min_size=1), st.dictionaries(st.sampled_from([A, B, C]), st.floats(0, 99)))
 def test_candidates_keep_the_order_and_none_is_asked_twice(chain, seconds):
-    models = candidates(chain, {model: Cooldown(rest, "503") for model, rest in seconds.items()})
-    assert 0 < len(models) == len(set(models))
+    resting = {model: Cooldown(rest, "503") for model, rest in seconds.items()}
+    models = candidates(chain, resting)
+    assert len(models) == len(set(models))
+    assert models or last_hope(chain, resting, models)
     assert models == sorted(models, key=chain.index)
 
 
@@ -85,14 +93,23 @@ def test_backoff_is_jittered_over_an_interval_that_doubles_up_to_a_bound(tries, 
 @pytest.mark.parametrize(
     ("error", "rest"),
     [
-        (ProviderFault("x", status=503), Cooldown(62.0, "503")),
-        (RateLimited("x", status=429), Cooldown(60.0, "429")),
-        (RateLimited("x", status=429, retry_after=7.0), Cooldown(7.0, "429", named=True)),
-        (ProviderFault("x", status=503, retry_after=900.0), Cooldown(900.0, "503", named=True)),
-        (QuotaExceeded("x"), Cooldown(600.0, "PROVIDER_EXCEEDED_QUOTA_ERROR")),
+        (ProviderFault("x", status=503), (Cooldown(62.0, "503"), True)),
+        (RateLimited("x", status=429), (Cooldown(60.0, "429"), False)),
+        (RateLimited("x", status=429, retry_after=7.0), (Cooldown(7.0, "429", named=True), False)),
+        (ProviderFault("x", status=503, retry_after=900.0), (Cooldown(900.0, "503", named=True), False)),
+        (QuotaExceeded("x"), (Cooldown(600.0, "PROVIDER_EXCEEDED_QUOTA_ERROR"), True)),
         (RequestRefused("x", status=400), None),
         (ContextTooLong("x", status=400, retry_after=5.0), None),
     ],
 )
-def test_for_how_long_a_model_is_passed_over(error, rest):
-    assert cooldown(error, RESTORE) == rest
+def test_for_how_long_a_model_is_passed_over_and_whether_that_grows(error, rest):
+    assert cooldown(error, RESTORE, {"rate_limit"}) == rest
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "windows", "tokens"),
+    [(10, 90, [], 100), (10, 90, [500], 100), (10, 90, [50, 500], 50), (60, 90, [50], 60)],
+)
+def test_how_many_tokens_are_reserved(prompt, answer, windows, tokens):
+    """An answer is never thought to need more than a window has; a prompt that has more is not to fit."""
+    assert reserved(Usage(prompt, answer), windows) == tokens

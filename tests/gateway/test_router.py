@@ -202,7 +202,7 @@ async def test_where_all_fail_each_is_named(fake, config):
     assert asked(fake) == ["fail-503", "empty", "fail-401"]
     assert [model for model, _ in route(caught.value.details["route"])] == asked(fake)
     assert all(name in caught.value.message for name in asked(fake))
-    assert caught.value.retry_after == 60
+    assert caught.value.retry_after == 5
 
 
 # -- after the first word --------------------------------------------------------------------------
@@ -222,7 +222,7 @@ async def test_where_all_fail_each_is_named(fake, config):
 async def test_an_answer_that_breaks_off_is_never_given_out_as_whole(fake, config, model, code):
     quick = {"timeout": {"stall": "1s"}} if model == "silent-3" else {}
     async with opened(config(model, "ok", limits=quick)) as gateway:
-        events = await events_of(gateway, Ask("hi", session_id="s1", create_session=True))
+        events = await events_of(gateway, Ask("hi", session_id="s1", create_session=True, on_break="error"))
         (kept,) = await gateway.history("local", "s1")
         states = {state.model: state.state for state in await gateway.models()}
     failed = ends(events)
@@ -239,7 +239,7 @@ async def test_an_answer_that_breaks_off_is_never_given_out_as_whole(fake, confi
 async def test_an_error_in_the_same_read_as_words_does_not_take_them_away(fake, config):
     fake.script("m", Reply.broken({"error": {"message": "busy", "code": 503}}, Fault.END, at=3, split=1 << 20))
     async with opened(config("m", "ok")) as gateway:
-        events = await events_of(gateway, Ask("hi"))
+        events = await events_of(gateway, Ask("hi", on_break="error"))
     assert (text_of(events), ends(events).error.status) == ("You said 'hi'", 503)
 
 

@@ -108,7 +108,7 @@ async def test_late_followers_see_the_same_events_from_any_place(fake, config, s
                 if model != "cut-3":
                     assert seen == told[at:]
             assert await read(gateway.follow(ME, "s1~1", told[-1].id)) == []
-    assert len(fake.requests) == 1
+    assert len(fake.requests) == (2 if model == "cut-3" else 1)
 
 
 @pytest.mark.asyncio
@@ -342,7 +342,7 @@ async def test_asked_again_after_its_end_it_is_the_same_answer(fake, config, ser
         # The next turn is a turn of its own, and the one before is still known.
         await events_of(other, ask("b", turn_id="next"))
         assert sent(await events_of(one, ask(turn_id="mine"))) == sent(told)
-    assert len(fake.requests) == 2
+    assert len(fake.requests) == (4 if model == "cut-3" else 2)
 
 
 @pytest.mark.asyncio

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .local import LocalGateway
     from .providers import PROVIDERS, Provider
     from .remote import RemoteGateway
+    from .signals import observe
     from .sse import Decoder, ServerSentEvent, comment, encode
     from .stores.embedded import EmbeddedServer, find_server
     from .turns import check_session_id
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ModelState,
         Page,
         Parameters,
+        Price,
         Reasoning,
         Restarted,
         Result,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         ToolResult,
         Turn,
         Usage,
+        UsageRow,
     )
 
 _HOMES: Final = {
@@ -85,7 +88,9 @@ _HOMES: Final = {
         "Text",
         "ToolCall",
         "Turn",
+        "Price",
         "Usage",
+        "UsageRow",
     ),
     "base": ("Chances", "Gateway"),
     "config": ("WarpConfig", "load_config"),
@@ -96,6 +101,7 @@ _HOMES: Final = {
     "local": ("LocalGateway",),
     "providers": ("PROVIDERS", "Provider"),
     "remote": ("RemoteGateway",),
+    "signals": ("observe",),
     "turns": ("check_session_id",),
     "sse": ("Decoder", "ServerSentEvent", "comment", "encode"),
     "stores.embedded": ("EmbeddedServer", "find_server"),
@@ -133,6 +139,7 @@ __all__ = [
     "Page",
     "Parameters",
     "Phrase",
+    "Price",
     "Provider",
     "Reasoning",
     "RemoteGateway",
@@ -150,6 +157,7 @@ __all__ = [
     "ToolResult",
     "Turn",
     "Usage",
+    "UsageRow",
     "WarpConfig",
     "WireRequest",
     "announce",
@@ -164,6 +172,7 @@ __all__ = [
     "find_server",
     "left_out",
     "load_config",
+    "observe",
     "parent_server",
     "read_whole",
     "refusal",

@@ -8,14 +8,25 @@ import random
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from .types import Ended, Failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-    from .types import ChatRequest, ChatResponse, Event, GatewayStatus, ModelState, Page, Session, SessionEvent, Turn
+    from .types import (
+        ChatRequest,
+        ChatResponse,
+        Event,
+        GatewayStatus,
+        ModelState,
+        Page,
+        Session,
+        SessionEvent,
+        Turn,
+        UsageRow,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,9 @@ class Gateway(Protocol):
 
     async def models(self) -> tuple[ModelState, ...]:
         """Return each configured model with its state."""
+
+    async def usage(self, owner: str, by: Literal["model", "session", "day"] = "model") -> tuple[UsageRow, ...]:
+        """Return what the owner has used in the last thirteen months, days newest first; sessions, as long as they live."""
 
     async def status(self) -> GatewayStatus:
         """Return how the gateway is."""

@@ -1,8 +1,8 @@
 """Every way the gateway can fail. Each class says what follows from it, so that no caller keeps a list of codes.
 
-``retry``: may the same model be asked once more? ``fall_back``: may the next one? ``restore``: the
-configured length (CONFIG.md) for which the model is passed over, None where its health is not touched.
-Codes keep AI Warp's names where it has one.
+``retry``: may the same model be asked once more? ``fall_back``: may the next one? ``restore``: the configured length
+(CONFIG.md) for which the model is passed over, None where its health is not touched. ``warns``: only a person can mend
+it, so the asker is told. Codes keep AI Warp's names where it has one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class WarpError(Exception):
     retry: ClassVar[bool] = False
     fall_back: ClassVar[bool] = False
     restore: ClassVar[Restore | None] = None
+    warns: ClassVar[bool] = False
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, details: dict[str, object] | None = None
@@ -235,6 +236,7 @@ class AccessRefused(ProviderError):
     code = "PROVIDER_ACCESS_ERROR"
     fall_back = True
     restore = "provider_error"
+    warns = True
 
 
 class ModelMissing(ProviderError):
@@ -243,6 +245,7 @@ class ModelMissing(ProviderError):
     code = "PROVIDER_MODEL_NOT_FOUND_ERROR"
     fall_back = True
     restore = "provider_error"
+    warns = True
 
 
 class RequestRefused(ProviderError):
@@ -310,13 +313,10 @@ class StreamStalled(StreamBroken):
     restore = "timeout"
 
 
-class NoContent(ProviderError):
+class NoContent(ProviderFault):
     """The provider ended an answer that holds nothing."""
 
     code = "PROVIDER_RESPONSE_NO_CONTENT"
-    retry = True
-    fall_back = True
-    restore = "provider_error"
 
 
 class OwnLimit(ProviderError):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from .base import Chances, Gateway, whole
+from .cache import Cache
 from .client import ModelClient
+from .health import Health
 from .orphans import Orphans
+from .prices import Prices
 from .router import HOW_TO_CONFIGURE, Router
 from .sessions import Sessions
 from .stores.memory import MemoryStore
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
     from .config import StorageSettings, WarpConfig
     from .stores.base import Store
-    from .types import ChatRequest, ChatResponse, Event, ModelState, Page, Session, SessionEvent, Turn
+    from .types import ChatRequest, ChatResponse, Event, ModelState, Page, Session, SessionEvent, Turn, UsageRow
 
 log = logging.getLogger("warp_magics.gateway")
 
@@ -51,18 +55,27 @@ class LocalGateway(Gateway):
         self.warnings = (*config.warnings, *store.warnings)
         """What the user is to be told once, when he first uses it."""
         self._client = ModelClient(config.providers)
-        self._router = Router(config, self._client, store, MemoryStore(chances.wall), chances)
+        self._prices = Prices(config.providers)
+        self._health = Health(config, store, MemoryStore(chances.wall), self._prices)
+        self._router = Router(config, self._client, self._health, chances)
+        self._cache = Cache(config, self._router, store, chances)
         self._orphans = Orphans(store, chances, lives(config))
         self._turns = Turns(config, store, self._orphans, chances, self._id)
         self._tails = Tails(store, self._orphans)
         self._streams = Streams(
-            config, self._router, turns=self._turns, tails=self._tails, store=store, clock=chances.clock
+            config,
+            self._cache,
+            turns=self._turns,
+            tails=self._tails,
+            store=store,
+            prices=self._prices,
+            clock=chances.clock,
         )
         self._sessions = Sessions(config, store, self._orphans, chances, self._streams.stop)
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway."""
-        return await whole(self.stream(request))
+        return await whole(self.stream(replace(request, on_break=request.on_break or "restart")))
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway."""
@@ -130,13 +143,23 @@ class LocalGateway(Gateway):
 
     async def models(self) -> tuple[ModelState, ...]:
         """See Gateway."""
-        return await self._router.states()
+        return await self._health.states()
+
+    async def usage(self, owner: str, by: Literal["model", "session", "day"] = "model") -> tuple[UsageRow, ...]:
+        """See Gateway."""
+        if by == "session":
+            return await self._sessions.used(owner)
+        return tuple(await self._store.counted(owner, by))
 
     async def status(self) -> GatewayStatus:
         """See Gateway."""
         storage = await self._store.describe()
         reasons = [f"storage: {storage['reason']}"] if "reason" in storage else []
-        reasons += [f"{m.model} is cooling" for m in await self.models() if m.in_chain and m.state == "cooling"]
+        reasons += [
+            f"{m.model} is cooling"
+            for m in await self._health.states(priced=False)
+            if m.in_chain and m.state == "cooling"
+        ]
         if not self.config.chain:
             reasons.append(HOW_TO_CONFIGURE)
         return GatewayStatus(
@@ -151,7 +174,7 @@ class LocalGateway(Gateway):
 
     async def aclose(self) -> None:
         """See Gateway."""
-        parts = self._streams, self._tails, self._turns, self._orphans, self._client, self._store
+        parts = self._streams, self._tails, self._turns, self._orphans, self._client, self._prices, self._store
         async with contextlib.AsyncExitStack() as closing:
             for part in reversed(parts):
                 closing.push_async_callback(part.aclose)

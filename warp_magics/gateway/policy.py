@@ -10,10 +10,10 @@ from .form import check_attachments, check_form
 from .types import Cooldown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from .errors import ProviderError
-    from .types import ChatRequest, Model
+    from .types import ChatRequest, Model, Usage
 
 PATIENCE: Final = 5.0
 """Seconds that a provider's ``Retry-After`` is waited out in place; for longer ones another model is asked."""
@@ -63,17 +63,31 @@ def _in_range(name: str, value: float | None, least: float, most: float | None) 
         raise InvalidRequest(f"{name} is {bounds}, not {value!r}.")
 
 
-def candidates(chain: Sequence[Model], cooling: Mapping[Model, Cooldown]) -> list[Model]:
-    """Return the models to ask, in order: those not passed over.
+def candidates(order: Sequence[Model], cooling: Mapping[Model, Cooldown]) -> list[Model]:
+    """Return the models to ask, in order: the healthy ones, and those that somebody may probe by now."""
+    return [
+        model
+        for model in dict.fromkeys(order)
+        if model not in cooling or not (cooling[model].seconds or cooling[model].probing)
+    ]
 
-    Where every model is passed over, the one that is back first is the last hope and asked all the same,
-    unless its provider named the time itself: asking before it would only earn another refusal.
+
+def last_hope(order: Sequence[Model], cooling: Mapping[Model, Cooldown], asked: Container[Model]) -> Model | None:
+    """Return the model that is asked although it is passed over, when no other is left: the one that is back first.
+
+    None whose provider named the time itself: asking before it would only earn another refusal.
     """
-    ready = [model for model in dict.fromkeys(chain) if model not in cooling]
-    if ready:
-        return ready
-    hopes = [model for model in chain if not cooling[model].named]
-    return sorted(hopes, key=lambda model: cooling[model].seconds)[:1]
+    hopes = [model for model in order if model in cooling and model not in asked and not cooling[model].named]
+    return min(hopes, key=lambda model: cooling[model].seconds, default=None)
+
+
+def reserved(expected: Usage, windows: Sequence[int]) -> int:
+    """Return the tokens to take from windows of such sizes for a prompt ``expected`` to use so much.
+
+    An answer is never thought to need more than a window has; a prompt that has more cannot be sent.
+    """
+    whole = expected.input_tokens + expected.output_tokens
+    return max(expected.input_tokens, min([whole, *windows]))
 
 
 def pause_before_retry(error: ProviderError, tries: int, most: int, interval: float, chance: float) -> float | None:
@@ -89,11 +103,29 @@ def pause_before_retry(error: ProviderError, tries: int, most: int, interval: fl
     return min(LONGEST_BACKOFF, interval * 2.0 ** min(tries - 1, 64)) * chance
 
 
-def cooldown(error: ProviderError, restore: Mapping[str, float]) -> Cooldown | None:
-    """Return for how long the model is passed over after ``error``, None where its health is not touched."""
+def cooldown(
+    error: ProviderError, restore: Mapping[str, float], written: Container[str]
+) -> tuple[Cooldown, bool] | None:
+    """Return for how long the model is passed over after ``error``, None where its health is not touched.
+
+    And whether that length is only the most that it may grow to, as it is where nobody has ``written`` it.
+    """
     if error.restore is None:
         return None
     reason = str(error.status) if error.status else error.code
     if error.retry_after is not None:
-        return Cooldown(error.retry_after, reason, named=True)
-    return Cooldown(restore[error.restore], reason)
+        return Cooldown(error.retry_after, reason, named=True), False
+    return Cooldown(restore[error.restore], reason), error.restore not in written
+
+
+def warning_of(model: Model, error: ProviderError, seconds: float | None) -> str | None:
+    """Return what the asker is told of a failure that only somebody's change of key or configuration can end."""
+    if not error.warns:
+        return None
+    out = "" if seconds is None else f"; it is passed over for {seconds:.0f} s"
+    return f"{model}: {error.message}{out}"
+
+
+def reads_cache(request: ChatRequest, *, enabled: bool) -> bool:
+    """Return whether ``request`` may be answered from the cache: as it says, else as the configuration does."""
+    return enabled if request.cache is None else request.cache

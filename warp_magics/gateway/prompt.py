@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import InvalidRequest
-from .types import Message, ToolResult
+from .types import Message, ToolResult, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +37,41 @@ def conversation(
     """
     head = [Message("system", request.context)] if request.context else []
     asked = _asked(request.prompt, request.attachments, request.tool_results)
-    told = [turn for turn in turns if (turn.response or turn.tool_calls) and turn.status != "failed"]
+    told = _told(turns)
     _check_results(request.tool_results, told[-1].tool_calls if told else ())
     left = None if budget is None else budget - sum(map(_weight, (*head, asked)))
     kept = _newest(told, left, at_least=1 if request.tool_results else 0)
     return (*head, *_messages(kept, asked, model.provider)), len(told) - len(kept)
+
+
+def expected(messages: Sequence[Message], max_tokens: int | None) -> Usage:
+    """Return about what a prompt of ``messages`` will use."""
+    return Usage(sum(map(_weight, messages)), max_tokens or ROOM_FOR_ANSWER)
+
+
+def newer_half(turns: Sequence[Turn], *, at_least: int) -> tuple[Turn, ...]:
+    """Return the newer half of ``turns``, for a model that finds them too long; all where they cannot be halved.
+
+    A turn that answers calls stays with the one that made them; ``at_least`` so many of such groups stay.
+    """
+    groups = _groups(_told(turns))
+    kept = max(len(groups) // 2, at_least)
+    return tuple(turn for group in groups[len(groups) - kept :] for turn in group)
+
+
+def _told(turns: Sequence[Turn]) -> list[Turn]:
+    """Return the turns that a model is told of."""
+    return [turn for turn in turns if (turn.response or turn.tool_calls) and turn.status != "failed"]
+
+
+def _groups(turns: Sequence[Turn]) -> list[list[Turn]]:
+    groups: list[list[Turn]] = []
+    for turn in turns:
+        if turn.tool_results and groups:
+            groups[-1].append(turn)
+        else:
+            groups.append([turn])
+    return groups
 
 
 def _check_results(results: Sequence[ToolResult], calls: Sequence[Call]) -> None:
@@ -54,15 +84,9 @@ def _check_results(results: Sequence[ToolResult], calls: Sequence[Call]) -> None
 
 def _newest(turns: Sequence[Turn], budget: int | None, at_least: int) -> list[Turn]:
     """Return the newest turns that fit; one that answers the calls of the one before is nothing without that."""
-    groups: list[list[Turn]] = []
-    for turn in turns:
-        if turn.tool_results and groups:
-            groups[-1].append(turn)
-        else:
-            groups.append([turn])
     kept: list[list[Turn]] = []
     used = 0
-    for group in reversed(groups):
+    for group in reversed(_groups(turns)):
         used += sum(_weight(message) for turn in group for message in (_prompt(turn), _reply(turn, "")))
         if budget is not None and used > budget and len(kept) >= at_least:
             break

@@ -22,6 +22,7 @@ class Provider:
     """Who is called: ``keys`` and ``base_urls`` are the environment variables read for them, first set wins.
 
     ``local`` providers need no key; they are configured by naming them in ``warp.toml`` or in a model spec.
+    ``prices`` is its id in genai-prices.
     """
 
     name: str
@@ -31,10 +32,19 @@ class Provider:
     base_urls: tuple[str, ...] = ()
     default_model: str | None = None
     local: bool = False
+    prices: str | None = None
 
 
 _ROWS: Final = (
-    Provider("openai", "openai", "https://api.openai.com/v1", ("OPENAI_API_KEY",), ("OPENAI_BASE_URL",), "gpt-4o-mini"),
+    Provider(
+        "openai",
+        "openai",
+        "https://api.openai.com/v1",
+        ("OPENAI_API_KEY",),
+        ("OPENAI_BASE_URL",),
+        "gpt-4o-mini",
+        prices="openai",
+    ),
     Provider(
         "anthropic",
         "anthropic",
@@ -42,6 +52,7 @@ _ROWS: Final = (
         ("ANTHROPIC_API_KEY",),
         ("ANTHROPIC_BASE_URL",),
         "claude-sonnet-4-5",
+        prices="anthropic",
     ),
     Provider(
         "gemini",
@@ -50,6 +61,7 @@ _ROWS: Final = (
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         (),
         "gemini-2.5-flash",
+        prices="google",
     ),
     Provider(
         "deepseek",
@@ -58,6 +70,7 @@ _ROWS: Final = (
         ("DEEPSEEK_API_KEY",),
         ("DEEPSEEK_BASE_URL",),
         "deepseek-chat",
+        prices="deepseek",
     ),
     Provider(
         "cohere",
@@ -66,12 +79,13 @@ _ROWS: Final = (
         ("COHERE_API_KEY", "CO_API_KEY"),
         ("CO_API_URL",),
         "command-a-03-2025",
+        prices="cohere",
     ),
-    Provider("mistral", "mistral", "https://api.mistral.ai/v1", ("MISTRAL_API_KEY",)),
-    Provider("groq", "openai", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",)),
-    Provider("openrouter", "openai", "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
-    Provider("together", "openai", "https://api.together.xyz/v1", ("TOGETHER_API_KEY",)),
-    Provider("xai", "openai", "https://api.x.ai/v1", ("XAI_API_KEY",)),
+    Provider("mistral", "mistral", "https://api.mistral.ai/v1", ("MISTRAL_API_KEY",), prices="mistral"),
+    Provider("groq", "openai", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",), prices="groq"),
+    Provider("openrouter", "openai", "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), prices="openrouter"),
+    Provider("together", "openai", "https://api.together.xyz/v1", ("TOGETHER_API_KEY",), prices="together"),
+    Provider("xai", "openai", "https://api.x.ai/v1", ("XAI_API_KEY",), prices="x-ai"),
     Provider("ollama", "openai", "http://127.0.0.1:11434/v1", (), ("OLLAMA_BASE_URL",), local=True),
     Provider("lmstudio", "openai", "http://127.0.0.1:1234/v1", (), (), local=True),
     Provider("vllm", "openai", "http://127.0.0.1:8000/v1", (), (), local=True),

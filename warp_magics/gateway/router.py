@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from . import policy, prompt
 from .client import ModelClient, Timeouts
-from .errors import NoModelConfigured, NoModelsAvailable, OwnLimit, ProviderError, StoreUnavailable
-from .form import value_of
-from .types import Attempt, ChatResponse, Conversation, Ended, ModelState, Result, Started, Text, Window
+from .course import Diverged
+from .errors import ContextTooLong, NoModelConfigured, NoModelsAvailable, ProviderError
+from .signals import tell
+from .types import Conversation, Ended, Started, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from .base import Chances
     from .config import WarpConfig
-    from .stores.base import Store
-    from .types import ChatRequest, Cooldown, Event, Model, Parameters, Turn
+    from .course import Course
+    from .health import Health
+    from .types import ChatRequest, Event, Model, Parameters, Turn
 
-_T = TypeVar("_T")
 log = logging.getLogger("warp_magics.router")
 
 HOW_TO_CONFIGURE = (
     "No model is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init` to write "
     "a warp.toml."
 )
+SHORTENED = "the older half of the conversation was left out: {model} finds it too long"
 
 
-@dataclass(slots=True)
-class _Course:
-    """What one answer has been through so far."""
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Whom to ask next, and with which turns before the prompt; ``last`` where no other is left, ``once`` without retries."""
 
-    since: float
-    route: list[Attempt] = field(default_factory=list)
-    errors: list[ProviderError] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    first_token: float | None = None
+    model: Model
+    turns: Sequence[Turn]
+    last: bool
+    once: bool = False
+    failed_before: bool = False
 
 
 class Router:
-    """``spare`` keeps cooldowns and windows while ``store`` is down."""
+    """See ARCHITECTURE.md: it chooses a model and gets an answer."""
 
-    def __init__(self, config: WarpConfig, client: ModelClient, store: Store, spare: Store, chances: Chances) -> None:
+    def __init__(self, config: WarpConfig, client: ModelClient, health: Health, chances: Chances) -> None:
         self._config = config
         self._client = client
-        self._store = store
-        self._spare = spare
+        self._health = health
         self._chances = chances
 
     def chain(self, request: ChatRequest) -> tuple[Model, ...]:
@@ -59,165 +60,158 @@ class Router:
             raise NoModelConfigured(HOW_TO_CONFIGURE)
         return chain
 
-    async def answer(self, request: ChatRequest, turns: Sequence[Turn], holder: str) -> AsyncGenerator[Event, None]:
-        """Yield the events of one answer, an Ended with text and route last.
+    async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+        """Yield the events of one answer, an Ended with text and route last; ``course`` tells how it goes.
 
-        Falls back until a model has begun to answer. Raises ProviderError or NoModelsAvailable, the route in
-        ``details["route"]``; after a Started that means that the answer broke off.
+        Falls back from model to model; one that breaks off in mid-answer is gone on with as ``course.on_break`` says.
+        Raises ProviderError or NoModelsAvailable, the route in ``details["route"]``; after a Started that means
+        that the answer broke off.
         """
-        course = _Course(self._chances.clock())
-        chain = self.chain(request)
-        cooling = await self._either(lambda store: store.cooling(chain))
-        models = policy.candidates(chain, cooling)
-        course.route += [_passed_over(model, rest) for model, rest in cooling.items() if model not in models]
-        for model in models:
-            asked = self._asked(request, turns, model, course)
-            tries = self._tries(asked, course, holder, last=model == models[-1])
-            async with contextlib.aclosing(tries) as events:
-                async for event in events:
-                    yield event
-            if course.first_token is not None:
-                if model in cooling:
-                    await self._either(lambda store, m=model: store.restore(m))  # type: ignore[misc]
-                return
+        async with contextlib.aclosing(self._next(request, turns, course)) as askings:
+            async for asking in askings:
+                asked = self._asked(request, asking, course)
+                async with contextlib.aclosing(self._tries(asked, asking, course)) as events:
+                    async for event in events:
+                        yield event
+                if course.whole:
+                    return
         raise _exhausted(course)
 
-    async def states(self) -> tuple[ModelState, ...]:
-        """Return each described model's state, from the store where it answers."""
-        models = self._config.described
-        cooling = await self._either(lambda store: store.cooling(models))
-        return tuple([await self._state(model, cooling.get(model)) for model in models])
+    async def _next(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[_Asking, None]:
+        """Yield whom to ask next for as long as nobody has answered: one pass over the chain, then what hope is left."""
+        order = await self._ordered(request, turns)
+        cooling = await self._health.cooling(order)
+        models = policy.candidates(order, cooling)
+        hope = policy.last_hope(order, cooling, models)
+        course.pass_over({m: rest for m, rest in cooling.items() if m not in models and (models or m != hope)})
+        for model in models:
+            if model in cooling and not await self._health.probe(model, course.turn_id):
+                course.pass_over({model: replace(cooling[model], probing=True)})
+                hope = hope or model
+                continue
+            yield _Asking(model, turns, last=model == models[-1], failed_before=model in cooling)
+        if hope is not None and course.broken is None:
+            yield _Asking(hope, turns, last=True, failed_before=True)
+        if course.broken is not None:
+            yield _Asking(course.broken[0], turns, last=True, once=True, failed_before=True)
+            return
+        too_long = [model for model, error in course.failures if isinstance(error, ContextTooLong)]
+        shorter = prompt.newer_half(turns, at_least=1 if request.tool_results else 0)
+        if too_long and len(shorter) < len(turns):
+            course.warnings.append(SHORTENED.format(model=too_long[-1]))
+            yield _Asking(too_long[-1], shorter, last=True, once=True)
 
-    async def _state(self, model: Model, rest: Cooldown | None) -> ModelState:
-        windows = self._windows(model)
-        room = await self._either(lambda store: store.room(model, windows))
-        return ModelState(
-            model=str(model),
-            alias=self._config.settings(model).alias,
-            in_chain=model in self._config.chain,
-            state="cooling" if rest else "ready",
-            reason=rest.reason if rest else None,
-            restores_in=rest.seconds if rest else None,
-            window=windows.get("model"),
-            left=room.left,
-        )
+    async def _ordered(self, request: ChatRequest, turns: Sequence[Turn]) -> list[Model]:
+        chain = self.chain(request)
+        expected = Usage()
+        if self._config.routing.strategy == "cost":
+            messages, _ = prompt.conversation(request, turns, chain[0], None)
+            expected = prompt.expected(messages, request.parameters.max_tokens)
+        return await self._health.ordered(chain, expected)
 
-    async def _tries(
-        self, asked: Conversation, course: _Course, holder: str, *, last: bool
-    ) -> AsyncGenerator[Event, None]:
-        """Ask one model until it answers, must not be asked again or has broken off; notes each try in ``course``."""
+    async def _tries(self, asked: Conversation, asking: _Asking, course: Course) -> AsyncGenerator[Event, None]:
+        """Ask one model until it answers or must not be asked again; notes each try in ``course``.
+
+        Raises what ends the whole answer.
+        """
         retry, made = self._config.limits.retry, 0
         while True:
             made += 1
             began = self._chances.clock()
             try:
-                await self._admit(asked.model, f"{holder}.{len(course.route)}")
-                async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=last))) as events:
+                async with contextlib.aclosing(self._try(asked, asking, course, began)) as events:
                     async for event in events:
-                        yield self._told(event, asked, course, began)
+                        yield event
+            except Diverged:
+                course.diverged(asked.model, self._chances.clock() - began)
+                await self._health.leave(asked.model, course.turn_id)
+                raise _exhausted(course) from None
             except ProviderError as error:
-                begun = course.first_token is not None
-                pause = policy.pause_before_retry(error, made, retry.max, retry.interval, self._chances.random())
-                out = begun or pause is None
-                rest = await self._cool(asked.model, error) if out else None
-                self._note(asked.model, error, course, began, rest)
-                if begun or not error.fall_back:
-                    error.details["route"] = tuple(course.route)
+                if course.whole:
                     raise
+                most = 0 if asking.once or course.begun else retry.max
+                pause = policy.pause_before_retry(error, made, most, retry.interval, self._chances.random())
+                await self._failed(asked.model, error, course, began, out=pause is None)
+                if course.begun and course.on_break == "error":
+                    raise _exhausted(course) from error.__cause__
+                if not error.fall_back:
+                    raise _routed(course.broken[1] if course.broken else error, course) from error.__cause__
                 if pause is None:
                     return
             else:
                 return
             await self._chances.sleep(pause)
 
-    def _told(self, event: Event, asked: Conversation, course: _Course, began: float) -> Event:
-        """Add to a model's event what only the course knows."""
-        now = self._chances.clock()
-        if isinstance(event, Started):
-            course.first_token = now - course.since
-            return replace(event, warnings=tuple(course.warnings))
-        if isinstance(event, Text):
-            course.text.append(event.text)
-        elif isinstance(event, Ended):
-            said: ChatResponse = event.response
-            course.route.append(Attempt(said.model, "ok", now - began))
-            text = "".join(course.text)
-            warnings = [*course.warnings, *said.warnings]
-            value = None
-            if asked.form.schema is not None and said.result is Result.COMPLETE:
-                value, wrong = value_of(text)
-                warnings += [wrong] if wrong else []
-            whole = replace(
-                said,
-                text=text,
-                route=tuple(course.route),
-                warnings=tuple(warnings),
-                first_token=course.first_token,
-                value=value,
-            )
-            return replace(event, response=whole)
-        return event
+    async def _try(
+        self, asked: Conversation, asking: _Asking, course: Course, began: float
+    ) -> AsyncGenerator[Event, None]:
+        """Ask one model once. Raises ProviderError, and Diverged where it was to go on with an answer and does not."""
+        model, holder = asked.model, course.holder
+        expected = prompt.expected(asked.messages, asked.parameters.max_tokens)
+        await self._health.admit(model, holder, expected)
+        tell(log, "attempt_started", model=model, turn=course.turn_id)
+        used, first = Usage(), began
+        try:
+            async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=asking.last))) as events:
+                async for event in events:
+                    now = self._chances.clock()
+                    if isinstance(event, Ended):
+                        event = course.ended(event, now, began, wants_value=asked.form.schema is not None)  # noqa: PLW2901 - the same event, whole
+                        used = event.response.usage if event.response.usage != Usage() else expected
+                        yield event
+                        continue  # its connection is read out, to serve again
+                    if isinstance(event, Started):
+                        first, used = now, expected
+                    told = course.told(event, now)
+                    if told is not None:
+                        yield told
+        except (asyncio.CancelledError, GeneratorExit):
+            if not course.whole:
+                course.stopped(model, self._chances.clock() - began)
+            if asking.failed_before:
+                await self._health.leave(model, course.turn_id)
+            raise
+        finally:
+            await self._health.spent(model, holder, used)
+        await self._health.answered(model, first - began, failed_before=asking.failed_before)
+        tell(log, "attempt_ended", model=model, turn=course.turn_id, seconds=course.route[-1].seconds)
 
-    async def _admit(self, model: Model, holder: str) -> None:
-        """Take a request from the model's own windows; raises OwnLimit where one is full."""
-        windows = self._windows(model)
-        if not windows:
-            return
-        room = await self._either(lambda store: store.take(model, windows, holder))
-        if room.wait:
-            raise OwnLimit(f"The configured limit of {model} is reached.", retry_after=room.wait)
+    async def _failed(self, model: Model, error: ProviderError, course: Course, began: float, *, out: bool) -> None:
+        """Note a failed try; one after which the model is ``out`` touches its health."""
+        seconds = self._chances.clock() - began
+        rest = await self._health.failed(model, error, course.turn_id) if out else None
+        course.failed(model, error, seconds, rest)
+        if out and (warning := policy.warning_of(model, error, rest)):
+            course.warnings.append(warning)
+        tell(
+            log,
+            "attempt_failed",
+            model=model,
+            turn=course.turn_id,
+            code=error.code,
+            status=error.status,
+            seconds=seconds,
+        )
 
-    async def _cool(self, model: Model, error: ProviderError) -> Cooldown | None:
-        """Pass ``model`` over after ``error``, where its health is touched."""
-        rest = policy.cooldown(error, self._config.settings(model).restore)
-        if rest:
-            log.info("model_cooling model=%s reason=%s seconds=%.1f", model, rest.reason, rest.seconds)
-            await self._either(lambda store: store.cool(model, rest))
-        return rest
-
-    def _note(self, model: Model, error: ProviderError, course: _Course, began: float, rest: Cooldown | None) -> None:
-        back = rest.seconds if rest else error.retry_after
-        spent = self._chances.clock() - began
-        course.errors.append(error)
-        course.route.append(Attempt(str(model), error.code, spent, error.status, error.message, back))
-        log.info("attempt_failed model=%s code=%s status=%s seconds=%.3f", model, error.code, error.status, spent)
-
-    def _asked(self, request: ChatRequest, turns: Sequence[Turn], model: Model, course: _Course) -> Conversation:
-        """Return what ``model`` is sent: as much of the conversation as fits, within the configured caps."""
+    def _asked(self, request: ChatRequest, asking: _Asking, course: Course) -> Conversation:
+        """Return what a model is sent: as much of the conversation as fits, within the configured caps."""
+        model = asking.model
         settings, limits = self._config.settings(model), self._config.limits
         parameters = _capped(request.parameters, settings.max_tokens, model, course)
         room = parameters.max_tokens or prompt.ROOM_FOR_ANSWER
         fits = [limits.history_tokens, settings.context_tokens and settings.context_tokens - room]
         budget = min((size for size in fits if size is not None), default=None)
-        messages, left_out = prompt.conversation(request, turns, model, budget)
+        messages, left_out = prompt.conversation(request, asking.turns, model, budget)
         if left_out:
             course.warnings.append(f"the oldest {left_out} turns did not fit into what {model} was sent")
         return Conversation(model, messages, parameters, request.form, settings.stream, settings.body)
-
-    def _windows(self, model: Model) -> dict[str, Window]:
-        named = {
-            "model": self._config.settings(model).rate,
-            "provider": self._config.providers[model.provider].limits.rate,
-        }
-        return {name: window for name, window in named.items() if window}
 
     def _timeouts(self, *, last: bool) -> Timeouts:
         given = self._config.limits.timeout
         return Timeouts(given.connect, None if last else given.first_token, given.stall)
 
-    async def _either(self, ask: Callable[[Store], Awaitable[_T]]) -> _T:
-        """Ask the store, or the spare while the store is down."""
-        try:
-            return await ask(self._store)
-        except StoreUnavailable:
-            return await ask(self._spare)
 
-
-def _passed_over(model: Model, rest: Cooldown) -> Attempt:
-    return Attempt(str(model), "cooling", 0.0, reason=rest.reason, restores_in=rest.seconds)
-
-
-def _capped(given: Parameters, cap: int | None, model: Model, course: _Course) -> Parameters:
+def _capped(given: Parameters, cap: int | None, model: Model, course: Course) -> Parameters:
     if cap is None or (given.max_tokens is not None and given.max_tokens <= cap):
         return given
     if given.max_tokens is not None:
@@ -225,17 +219,27 @@ def _capped(given: Parameters, cap: int | None, model: Model, course: _Course) -
     return replace(given, max_tokens=cap)
 
 
-def _exhausted(course: _Course) -> ProviderError | NoModelsAvailable:
-    """Return what the caller is told when no model is left: a lone model's own error, else one that names all."""
-    route = tuple(course.route)
-    if len({attempt.model for attempt in route}) == 1 and course.errors:
-        error = course.errors[-1]
-        error.details["route"] = route
-        return error
-    waits = [attempt.restores_in for attempt in route if attempt.restores_in is not None]
-    told = "; ".join(f"{one.model}: {one.reason or one.outcome}" for one in route)
-    return NoModelsAvailable(
-        f"No model could answer ({told}).",
-        retry_after=min(waits, default=None),
-        details={"route": route},
-    )
+def _routed(error: ProviderError, course: Course) -> ProviderError:
+    error.details["route"] = tuple(course.route)
+    return error
+
+
+def _exhausted(course: Course) -> ProviderError:
+    """Return what the caller is told when no model is left.
+
+    Why the answer broke off; or the error of a lone model, or of all alike where it is no model's fault; else one that
+    names all.
+    """
+    if course.broken is not None:
+        return _routed(course.broken[1], course)
+    errors = [error for _, error in course.failures]
+    waits = [attempt.restores_in for attempt in course.route if attempt.restores_in is not None]
+    alike = len({type(error) for error in errors}) == 1 and errors[-1].restore is None
+    if errors and (
+        len({attempt.model for attempt in course.route}) == 1 or (alike and len(errors) == len(course.route))
+    ):
+        errors[-1].retry_after = min(waits, default=None) if alike else errors[-1].retry_after
+        return _routed(errors[-1], course)
+    told = "; ".join(f"{one.model}: {one.reason or one.outcome}" for one in course.route)
+    error = NoModelsAvailable(f"No model could answer ({told}).", retry_after=min(waits, default=None))
+    return _routed(error, course)

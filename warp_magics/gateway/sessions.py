@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from .branches import forked, rewound
 from .errors import InvalidRequest, SessionBusy, SessionNotFound, StoreUnavailable, StreamNotFound
 from .turns import check_session_id, lives
-from .types import Page, SessionKey
+from .types import Page, SessionKey, UsageRow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -46,6 +46,11 @@ class Sessions:
         self._orphans = orphans
         self._chances = chances
         self._stop = stop
+
+    async def used(self, owner: str) -> tuple[UsageRow, ...]:
+        """Return what each of the owner's sessions has used, last used first, the newest thousand."""
+        page = await self._store.sessions(owner, _MOST)
+        return tuple(UsageRow(one.key.id, one.turns, one.usage, one.cost) for one in page.sessions)
 
     async def create(
         self,

@@ -8,17 +8,20 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from .errors import InvalidRequest, SessionBusy, ShuttingDown, StreamNotFound, TotalTimeout, WarpError
+from .course import Course
+from .errors import InvalidRequest, SessionBusy, ShuttingDown, StoreUnavailable, StreamNotFound, TotalTimeout, WarpError
 from .live import Live
 from .orphans import rest_of
+from .signals import tell
 from .turns import Before, is_session_id
-from .types import ChatResponse, Ended, Failed, Result, SessionKey, Started, Text, Turn
+from .types import ChatResponse, Ended, Failed, Model, Result, SessionKey, Started, Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from .cache import Cache
     from .config import WarpConfig
-    from .router import Router
+    from .prices import Prices
     from .stores.base import Store
     from .tails import Tails
     from .turns import Opened, Turns
@@ -35,11 +38,7 @@ _STOP_SECONDS: Final = 15.0
 class _Answer:
     """What has come of an answer so far."""
 
-    began: float
-    text: list[str]
-    model: str | None = None
-    first_token: float | None = None
-    warnings: tuple[str, ...] = ()
+    course: Course
     notes: tuple[str, ...] = ()
     """Warnings that are no model's."""
     ended: ChatResponse | None = None
@@ -53,18 +52,20 @@ class Streams:
     def __init__(
         self,
         config: WarpConfig,
-        router: Router,
+        answers: Cache,
         *,
         turns: Turns,
         tails: Tails,
         store: Store,
+        prices: Prices,
         clock: Callable[[], float],
     ) -> None:
         self._config = config
-        self._router = router
+        self._answers = answers
         self._turns = turns
         self._tails = tails
         self._store = store
+        self._prices = prices
         self._clock = clock
         self._live: set[Live] = set()
         self._closing = False
@@ -142,7 +143,7 @@ class Streams:
     def _start(self, request: ChatRequest, turn_id: str) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
-        self._router.chain(request)  # a model nobody has must not cost the session a turn
+        self._prices.warm(self._answers.chain(request))  # a model nobody has must not cost the session a turn
         live = Live(request.owner, turn_id, request.session_id)
         live.task = asyncio.create_task(self._produce(live, request))
         self._live.add(live)
@@ -174,18 +175,36 @@ class Streams:
             live.end(Failed(stopped if live.made_as is None else ShuttingDown("The gateway is shutting down.")))
             return
         live.opened(opened, self._store, self._turns.lives)
-        answer = _Answer(self._clock(), [])
+        answer = _Answer(Course(opened.turn_id, self._clock(), request.on_break or "splice"))
         async with self._turns.held(opened, live.stop):
             await self._collect(live, request, opened, answer)
             live.stoppable = False
             if answer.ended:  # whole, whatever befell us after its last word
                 answer.error, answer.stopped = None, False
+                answer.ended = await self._priced(answer.ended)
             answer.notes = live.notes
             last = live.named(_last(opened, answer, None))
             turn = _turn(request, opened, answer, self._clock())
-            warning = await self._turns.close(opened, turn, [*live.rest(), last])
+            closing = self._turns.close(opened, turn, [*live.rest(), last])
+            warning, _ = await asyncio.gather(closing, self._count(request.owner, turn))
             answer.notes = live.notes
         live.end(_last(opened, answer, warning))
+
+    async def _priced(self, said: ChatResponse) -> ChatResponse:
+        """Return an answer with its cost; one from the cache has its own."""
+        if said.cost is not None:
+            return said
+        model = Model.parse(said.model)
+        await self._prices.ready([model])
+        return replace(said, cost=self._prices.cost(model, said.usage))
+
+    async def _count(self, owner: str, turn: Turn) -> None:
+        if turn.model is None:
+            return
+        try:
+            await self._store.count(owner, turn)
+        except StoreUnavailable as error:
+            tell(log, "usage_not_counted", level=logging.WARNING, turn=turn.id, reason=error.message)
 
     async def _again(self, live: Live, before: Before) -> None:
         """Show the answer that this turn has got already, from wherever it is made or kept."""
@@ -207,7 +226,7 @@ class Streams:
         try:
             async with (
                 asyncio.timeout(total),
-                contextlib.aclosing(self._router.answer(request, opened.turns, opened.turn_id)) as events,
+                contextlib.aclosing(self._answers.answer(request, opened.turns, answer.course)) as events,
             ):
                 async for event in events:
                     self._take(live, opened, answer, event)
@@ -215,6 +234,8 @@ class Streams:
                         await asyncio.sleep(0)
         except TimeoutError:
             answer.error = TotalTimeout(f"The answer took longer than {total:g} s.")
+            answer.course.out_of_time(answer.error)
+            answer.error.details["route"] = tuple(answer.course.route)
         except WarpError as error:
             answer.error = error
         except asyncio.CancelledError:
@@ -230,9 +251,6 @@ class Streams:
             answer.ended = event.response
             return
         if isinstance(event, Started):
-            answer.model = event.model
-            answer.warnings = event.warnings
-            answer.first_token = self._clock() - answer.began
             event = replace(
                 event,
                 session_id=opened.session_id,
@@ -241,8 +259,6 @@ class Streams:
                 warnings=(*opened.warnings, *event.warnings),
                 session_status=opened.status,
             )
-        elif isinstance(event, Text):
-            answer.text.append(event.text)
         live.put(event)
 
 
@@ -272,13 +288,14 @@ async def _stopped(live: Live) -> None:
 
 def _response(opened: Opened, answer: _Answer) -> ChatResponse:
     """Return the answer as far as it has come, with what only the stream knows."""
+    course = answer.course
     said = answer.ended or ChatResponse(
-        text="".join(answer.text),
+        text="".join(course.text),
         result=Result.STOPPED if answer.stopped else Result.UNKNOWN,
-        model=answer.model or "",
-        route=tuple(answer.error.details.get("route", ())) if answer.error else (),  # type: ignore[arg-type]
-        warnings=answer.warnings,
-        first_token=answer.first_token,
+        model=course.model or "",
+        route=tuple(course.route),
+        warnings=tuple(course.warnings),
+        first_token=course.first_token,
     )
     return replace(
         said,
@@ -302,7 +319,7 @@ def _turn(request: ChatRequest, opened: Opened, answer: _Answer, now: float) -> 
         result=said.result,
         model=said.model or None,
         started_at=opened.now,
-        ended_at=opened.now + now - answer.began,
+        ended_at=opened.now + now - answer.course.since,
         route=said.route,
         usage=said.usage,
         cost=said.cost,
@@ -320,7 +337,7 @@ def _status(answer: _Answer) -> Status:
         return "complete"
     if answer.stopped:
         return "stopped"
-    return "interrupted" if answer.text else "failed"
+    return "interrupted" if answer.course.text else "failed"
 
 
 def _last(opened: Opened, answer: _Answer, warning: str | None) -> Event:
@@ -328,5 +345,5 @@ def _last(opened: Opened, answer: _Answer, warning: str | None) -> Event:
     if warning:
         said = replace(said, warnings=(*said.warnings, warning))
     if answer.error is not None:
-        return Failed(answer.error, said if answer.model else None)
+        return Failed(answer.error, said if answer.course.model else None)
     return Ended(said)

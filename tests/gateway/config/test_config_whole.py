@@ -92,15 +92,12 @@ def test_the_example_of_the_contract(load):
         "cancel",
         ("openai:*", "lab:*"),
     )
-    assert config.providers["openai"].rate == Window(500, 60.0)
+    assert config.providers["openai"].limits.rate == Window(500, 60.0)
     assert config.providers["openai"].api_key == Secret("sk-openai-1234567890")
     lab = config.providers["lab"]
     assert (lab.dialect, lab.base_url, lab.proxy) == ("openai", "http://127.0.0.1:8080/v1", "http://proxy:3128")
     assert (lab.revealed_headers(), lab.api_key, lab.configured, lab.local) == ({"x-team": "blue"}, None, True, False)
-    assert config.warnings == (
-        'storage.url has no effect while storage.type is "embedded"',
-        "model[0].limits.tokens has no effect in this version",
-    )
+    assert config.warnings == ('storage.url has no effect while storage.type is "embedded"',)
     big = config.settings(config.resolve("big"))
     assert (big.alias, big.context_tokens, big.max_tokens) == ("big", 128_000, 4000)
     assert (big.rate, big.tokens) == (Window(100, 60.0), Window(200_000, 60.0))
@@ -141,12 +138,9 @@ def test_camel_case_json_says_the_same(load):
 @pytest.mark.parametrize(
     ("toml", "place"),
     [
-        ("cache.enabled = true", "cache.enabled"),
-        ('routing.strategy = "cost"', "routing.strategy"),
         ('server.cors_origins = ["*"]', "server.cors_origins"),
         ("server.hide_keys = true", "server.hide_keys"),
         ('gateway.url = "https://hub"', "gateway"),
-        ("providers.openai.limits.tokens = { max = 1, time_window = 1 }", "providers.openai.limits.tokens"),
     ],
 )
 def test_idle_settings_are_told(load, toml, place):

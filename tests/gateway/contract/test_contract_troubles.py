@@ -168,7 +168,7 @@ async def test_a_provider_that_is_down(gateway, there, sid):
         await gateway.ask(asking("hello", sid, model))
     (attempt,) = caught.value.details["route"]
     assert (attempt.model, attempt.outcome, attempt.status) == (model, "PROVIDER_UNREACHABLE_ERROR", None)
-    assert attempt.restores_in == 60
+    assert attempt.restores_in == 5
 
 
 async def test_models_that_are_all_down_are_all_named(gateway, there, sid):
@@ -201,7 +201,7 @@ async def test_a_slow_first_word_is_a_timeout_where_there_is_another_model(gatew
 @pytest.mark.parametrize("behaviour", ["cut-2", "end-2", "reset-2", "error-2"])
 async def test_an_answer_that_breaks_off_keeps_its_part(gateway, there, sid, behaviour):
     model = there.name(behaviour)
-    events = await events_of(gateway, asking("hello", sid, model))
+    events = await events_of(gateway, asking("hello", sid, model, on_break="error"))
     last = ends(events)
     assert isinstance(last, Failed)
     assert isinstance(last.error, ProviderError)
@@ -218,7 +218,7 @@ async def test_an_answer_that_breaks_off_keeps_its_part(gateway, there, sid, beh
     if behaviour != "reset-2":  # a reset may overtake the words
         model = there.name(behaviour)
         with pytest.raises(type(last.error)) as caught:
-            await gateway.ask(asking("hello", sid, model))
+            await gateway.ask(asking("hello", sid, model, on_break="error"))
         assert caught.value.details["partial"] == "You said"
         assert route(caught.value.details["route"]) == [(model, last.error.code)]
 

@@ -48,8 +48,6 @@ _RESTORE: Final[Mapping[str, float]] = MappingProxyType(
     {"rate_limit": 60.0, "timeout": 60.0, "provider_error": 60.0, "quota": 600.0}
 )
 _IDLE: Final = (
-    ("cache", "enabled"),
-    ("routing", "strategy"),
     ("server", "cors_origins"),
     ("server", "hide_keys"),
     ("gateway",),
@@ -222,12 +220,6 @@ def _idle(file: File) -> Iterator[Loc]:
             value, usual = getattr(value, name), getattr(usual, name)
         if value != usual:
             yield loc
-    for index, model in enumerate(file.model):
-        if model.limits.tokens:
-            yield ("model", index, "limits", "tokens")
-    for name, provider in file.providers.items():
-        if provider.limits.tokens:
-            yield ("providers", name, "limits", "tokens")
 
 
 def _in_style(document: Document, loc: Loc) -> Loc:

@@ -17,8 +17,6 @@ from .values import Fault, Secret, Wrong
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..types import Window
-
 _TELLING: Final = 4
 
 
@@ -39,13 +37,10 @@ class ProviderSettings:
     limits: RateLimits = field(default_factory=RateLimits)
     local: bool = False
     configured: bool = False
+    prices: str | None = None
+    """Its id in genai-prices."""
     variables: tuple[str, ...] = ()
     """The environment variables that can hold its key."""
-
-    @property
-    def rate(self) -> Window | None:
-        """The window over all its models."""
-        return self.limits.rate
 
     def secrets(self) -> tuple[str, ...]:
         """What no message about it may hold. Shorter texts (a local server's "x") are parts of any word."""
@@ -99,6 +94,7 @@ class Providers:
             limits=table.limits,
             local=row.local,
             configured=bool(api_key or row.local or table.base_url),
+            prices=row.prices,
             variables=row.keys,
         )
 

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .. import policy, wire
 from ..base import Gateway, whole
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
 
     from ..base import Chances
     from ..sse import ServerSentEvent
-    from ..types import ChatRequest, ChatResponse, Event, GatewayStatus, ModelState, Page, Session, SessionEvent, Turn
+    from ..types import (
+        ChatRequest,
+        ChatResponse,
+        Event,
+        GatewayStatus,
+        ModelState,
+        Page,
+        Session,
+        SessionEvent,
+        Turn,
+        UsageRow,
+    )
 
 log = logging.getLogger("warp_magics.remote")
 
@@ -61,7 +73,7 @@ class RemoteGateway(Gateway):
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway."""
-        return await whole(self.stream(request))
+        return await whole(self.stream(replace(request, on_break=request.on_break or "restart")))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway; an answer that breaks off here and cannot be gone on with raises, its part in ``details``."""
@@ -178,6 +190,10 @@ class RemoteGateway(Gateway):
     async def models(self) -> tuple[ModelState, ...]:
         """See Gateway."""
         return self._told(wire.models_of, await self._call("GET", "models"))
+
+    async def usage(self, owner: str, by: Literal["model", "session", "day"] = "model") -> tuple[UsageRow, ...]:  # noqa: ARG002
+        """See Gateway."""
+        return self._told(wire.usage_of, await self._call("GET", "usage", query={"by": by}))
 
     async def status(self) -> GatewayStatus:
         """See Gateway."""

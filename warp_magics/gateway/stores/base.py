@@ -6,22 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..types import Ended, Failed, Source
+from .shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..types import (
         Attachment,
-        Cooldown,
         Event,
-        Model,
         Page,
         Session,
         SessionEvent,
         SessionKey,
         ToolResult,
         Turn,
-        Window,
     )
 
 SEEN_SECONDS = 30 * 86400
@@ -148,15 +146,7 @@ class Graft:
     branches: tuple[Limb, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What is left of a window; ``wait`` is the seconds until it has room, 0 where it has."""
-
-    left: int
-    wait: float = 0.0
-
-
-class Store(Protocol):
+class Store(Shared, Protocol):
     """All verbs raise StoreUnavailable where the store does not answer in time.
 
     Times to live: each verb that writes to a session lets all its keys live as long as the session's own ``ttl``,
@@ -267,23 +257,6 @@ class Store(Protocol):
         Without ``after``: nothing, and where the feed ends at present. Raises SessionNotFound where there is no
         session and no event to tell of its end, InvalidRequest for an ``after`` that is no id.
         """
-
-    # -- models ------------------------------------------------------------------------------------
-
-    async def cooling(self, models: Sequence[Model]) -> Mapping[Model, Cooldown]:
-        """Return those of ``models`` that are passed over."""
-
-    async def cool(self, model: Model, cooldown: Cooldown) -> None:
-        """Pass ``model`` over; of two deadlines the later one holds."""
-
-    async def restore(self, model: Model) -> None:
-        """Stop passing ``model`` over."""
-
-    async def take(self, model: Model, windows: Mapping[str, Window], holder: str) -> Room:
-        """Take one request from every window or from none. Windows are named ``model`` and ``provider``."""
-
-    async def room(self, model: Model, windows: Mapping[str, Window]) -> Room:
-        """Return what ``take`` would find, taking nothing."""
 
     # -- the whole ---------------------------------------------------------------------------------
 

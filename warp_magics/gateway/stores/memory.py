@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import BranchNotFound, FenceLost, SessionExists, StreamNotFound
 from ..types import Ended, Failed, SessionEvent
 from .base import Asked, Begun, Log, Logged, Store, Tree, Waiting
+from .memory_answers import MemoryAnswers
 from .memory_models import MemoryModels
 from .memory_parts import SETTLED, Changes, Open, page, place_of
 from .memory_shelf import Shelf, number_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .memory_parts import Kept
 
 
-class MemoryStore(MemoryModels, Store):
+class MemoryStore(MemoryModels, MemoryAnswers, Store):
     """``clock`` gives Unix seconds. Only ``logged`` and ``feed`` await anything, so each verb is whole.
 
     ``instead`` says why this is not the store that was configured, empty if it is.
@@ -30,7 +31,8 @@ class MemoryStore(MemoryModels, Store):
     kind = "memory"
 
     def __init__(self, clock: Callable[[], float] = time.time, *, instead: str = "") -> None:
-        super().__init__(clock)
+        MemoryModels.__init__(self, clock)
+        MemoryAnswers.__init__(self, clock)
         self.warnings = (f"conversations are kept in memory and end with this process: {instead}",) if instead else ()
         self._shelf = Shelf(clock)
         self._changes = Changes()

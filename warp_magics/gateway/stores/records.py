@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import orjson
 
 from ..errors import SessionNotFound
-from ..types import Attachment, Attempt, Branch, Call, Result, Session, Source, ToolResult, Turn, Usage
+from ..types import Attachment, Attempt, Branch, Call, Result, Session, Source, ToolResult, Turn, Usage, UsageRow
 from .base import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ..types import SessionKey
 
@@ -99,6 +100,42 @@ def counts(turns: Sequence[Turn]) -> list[str | int | float]:
         if turn.model:
             told[f"model {turn.model}"] = told.get(f"model {turn.model}", 0) + 1
     return [part for pair in told.items() for part in pair]
+
+
+def month_of(when: float) -> str:
+    """Return the month, as YYYY-MM, of Unix seconds."""
+    return day_of(when)[:7]
+
+
+def day_of(when: float) -> str:
+    """Return the day in UTC, as YYYY-MM-DD, of Unix seconds."""
+    return datetime.fromtimestamp(when, UTC).date().isoformat()
+
+
+def added(turn: Turn) -> dict[str, int | float]:
+    """Return what ``turn`` adds to its owner's counters of the month: ``DAY MODEL FIELD`` to increment."""
+    told: dict[str, int | float] = {"answers": 1, **{name: getattr(turn.usage, name) for name in USAGE}}
+    told |= {"unpriced": 1} if turn.cost is None else {"cost": turn.cost}
+    place = f"{day_of(turn.started_at)} {turn.model}"
+    return {f"{place} {name}": amount for name, amount in told.items() if amount}
+
+
+def usage_rows(months: Iterable[Mapping[str, float]], by: Literal["model", "day"]) -> list[UsageRow]:
+    """Return the counters that ``added`` told of, summed up by model or by day, the newest day first."""
+    sums: dict[str, dict[str, float]] = {}
+    for month in months:
+        for field, amount in month.items():
+            day, _, rest = field.partition(" ")
+            model, _, name = rest.rpartition(" ")
+            row = sums.setdefault(model if by == "model" else day, {})
+            row[name] = row.get(name, 0) + amount
+    rows = [_usage_row(key, row) for key, row in sums.items()]
+    return sorted(rows, key=lambda row: row.key, reverse=by == "day")
+
+
+def _usage_row(key: str, row: Mapping[str, float]) -> UsageRow:
+    usage = Usage(*(int(row.get(name, 0)) for name in USAGE))
+    return UsageRow(key, int(row.get("answers", 0)), usage, row.get("cost"), int(row.get("unpriced", 0)))
 
 
 def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, turns: int, lock: bytes | None) -> Session:

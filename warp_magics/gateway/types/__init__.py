@@ -30,7 +30,19 @@ from .prompts import (
     Tool,
     ToolResult,
 )
-from .states import Branch, Cooldown, GatewayStatus, ModelState, Page, Session, SessionEvent, Window
+from .states import (
+    Branch,
+    Cooldown,
+    GatewayStatus,
+    ModelState,
+    Pace,
+    Page,
+    Price,
+    Session,
+    SessionEvent,
+    UsageRow,
+    Window,
+)
 
 __all__ = [
     "Attachment",
@@ -49,8 +61,10 @@ __all__ = [
     "Message",
     "Model",
     "ModelState",
+    "Pace",
     "Page",
     "Parameters",
+    "Price",
     "Reasoning",
     "Restarted",
     "Result",
@@ -66,5 +80,6 @@ __all__ = [
     "ToolResult",
     "Turn",
     "Usage",
+    "UsageRow",
     "Window",
 ]

@@ -137,6 +137,9 @@ class ChatRequest:
     session's turns and exclude ``session_id``. ``timeout`` is in seconds and bounds the whole answer.
     ``tool_results`` answer the calls of the session's last turn; with them the prompt may be empty.
     ``on_disconnect`` says what a reader's leaving means: the answer is finished and kept, or cancelled.
+    ``on_break`` says what follows when a model fails in mid-answer: another goes on unnoticed or not at all (``splice``),
+    its text comes anew (``restart``), or the answer ends (``error``); None is ``splice`` where somebody reads along.
+    ``cache`` says whether an answer given before may be given again, None: as configured.
     ``turn_id`` is the asker's own id for the turn: asked again with it, the answer is followed, not asked for anew.
     """
 
@@ -152,6 +155,8 @@ class ChatRequest:
     source: Source = Source()
     timeout: float | None = None
     on_disconnect: Literal["finish", "cancel"] | None = None
+    on_break: Literal["splice", "restart", "error"] | None = None
+    cache: bool | None = None
     turn_id: str | None = None
     attachments: tuple[Attachment, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()

@@ -65,7 +65,7 @@ class SessionEvent:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A limit of ``max`` requests in any ``seconds`` seconds."""
+    """A limit of ``max`` requests, or tokens, in any ``seconds`` seconds."""
 
     max: int
     seconds: float
@@ -73,11 +73,45 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """A model is passed over for ``seconds``; ``named`` where the provider itself gave the time."""
+    """A failed model is passed over for ``seconds``; ``named`` where the provider itself gave the time.
+
+    At 0 its time has come: the next to ask probes it, and ``probing`` says that somebody does.
+    """
 
     seconds: float
     reason: str
     named: bool = False
+    probing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How soon a model's first event came lately: a decaying mean, in seconds, and how many seconds old it is."""
+
+    first_token: float
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What was used under one ``key`` (a model, a session, a day as YYYY-MM-DD), in US dollars where prices are known.
+
+    ``unpriced`` counts the answers whose price is not known: ``cost`` is without them.
+    """
+
+    key: str
+    answers: int
+    usage: Usage
+    cost: float | None
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +121,14 @@ class ModelState:
     model: str
     alias: str | None = None
     in_chain: bool = False
-    state: Literal["ready", "cooling"] = "ready"
+    state: Literal["ready", "cooling", "probing"] = "ready"
     reason: str | None = None
     restores_in: float | None = None
     window: Window | None = None
     left: int | None = None
+    token_window: Window | None = None
+    tokens_left: int | None = None
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)

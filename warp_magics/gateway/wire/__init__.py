@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         stopped_of,
         turn_of,
         turns_of,
+        usage_of,
     )
     from .bodies import (
         Ask,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         time_json,
         turn_json,
         usage_json,
+        usage_row_json,
     )
 
 _HOMES: Final = {
@@ -71,6 +73,7 @@ _HOMES: Final = {
         "stopped_of",
         "turn_of",
         "turns_of",
+        "usage_of",
     ),
     "bodies": (
         "Ask",
@@ -102,6 +105,7 @@ _HOMES: Final = {
         "time_json",
         "turn_json",
         "usage_json",
+        "usage_row_json",
     ),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -147,6 +151,8 @@ __all__ = [
     "turn_of",
     "turns_of",
     "usage_json",
+    "usage_of",
+    "usage_row_json",
 ]
 
 

@@ -24,6 +24,7 @@ from ..types import (
     GatewayStatus,
     ModelState,
     Page,
+    Price,
     Reasoning,
     Restarted,
     Result,
@@ -37,6 +38,7 @@ from ..types import (
     ToolResult,
     Turn,
     Usage,
+    UsageRow,
     Window,
 )
 
@@ -263,7 +265,7 @@ def session_event_of(sse: ServerSentEvent) -> SessionEvent | None:
 @_reader
 def model_of(body: dict[str, Any]) -> ModelState:
     """Return the model that ``model_json`` wrote."""
-    rate = body["limits"].get("rate")
+    rate, tokens = body["limits"].get("rate"), body["limits"].get("tokens")
     return ModelState(
         model=body["model"],
         alias=body["alias"],
@@ -273,6 +275,9 @@ def model_of(body: dict[str, Any]) -> ModelState:
         restores_in=body.get("restoresIn"),
         window=Window(rate["max"], rate["timeWindow"]) if rate else None,
         left=rate["left"] if rate else None,
+        token_window=Window(tokens["max"], tokens["timeWindow"]) if tokens else None,
+        tokens_left=tokens["left"] if tokens else None,
+        price=Price(**body["price"]) if body["price"] else None,
     )
 
 
@@ -280,6 +285,14 @@ def model_of(body: dict[str, Any]) -> ModelState:
 def models_of(body: dict[str, Any]) -> tuple[ModelState, ...]:
     """Return the models that ``models`` lists."""
     return tuple(map(model_of, body["models"]))
+
+
+@_reader
+def usage_of(body: dict[str, Any]) -> tuple[UsageRow, ...]:
+    """Return what ``usage`` lists."""
+    by = body["by"]
+    rows = body["usage"]
+    return tuple(UsageRow(one[by], one["answers"], _usage(one["usage"]), one["cost"], one["unpriced"]) for one in rows)
 
 
 @_reader

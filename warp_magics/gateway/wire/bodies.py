@@ -120,6 +120,8 @@ class Ask(_Body):
     history: list[Exchange] = []
     source: Origin = Origin()
     timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
+    on_break: Literal["splice", "restart", "error"] | None = None
+    cache: bool | None = None
     attachments: list[File] = []
     tools: list[Annotated[Function, BeforeValidator(_function)]] = []
     tool_choice: str | None = None
@@ -190,6 +192,8 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
         history=tuple((one.prompt, one.response) for one in ask.history),
         source=Source(ask.source.kind, ask.source.notebook, ask.source.cell),
         timeout=ask.timeout,
+        on_break=ask.on_break,
+        cache=ask.cache,
         turn_id=turn_id,
         attachments=tuple(
             Attachment(one.kind, one.name, one.media_type, one.text, one.data) for one in ask.attachments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ToolResult,
         Turn,
         Usage,
+        UsageRow,
     )
 
 
@@ -56,6 +58,8 @@ def ask_bytes(request: ChatRequest) -> bytes:
         history=[{"prompt": prompt, "response": response} for prompt, response in given.history] or None,
         source=_source(given.source) if given.source != Source() else None,
         timeout=given.timeout,
+        onBreak=given.on_break,
+        cache=given.cache,
         attachments=[_attachment(one) for one in given.attachments] or None,
         toolResults=[_tool_result(one) for one in given.tool_results] or None,
         tools=[_tool(one) for one in given.form.tools] or None,
@@ -245,20 +249,29 @@ def session_event_bytes(event: SessionEvent) -> bytes:
 
 def model_json(state: ModelState) -> dict[str, object]:
     """Return a configured model as ``models`` lists it; durations in seconds."""
-    window = state.window
-    limits = {"rate": {"max": window.max, "timeWindow": window.seconds, "left": state.left}} if window else {}
+    windows = {"rate": (state.window, state.left), "tokens": (state.token_window, state.tokens_left)}
     body: dict[str, object] = {
         "model": state.model,
         "provider": state.model.partition(":")[0],
         "alias": state.alias,
         "inChain": state.in_chain,
         "state": state.state,
-        "limits": limits,
-        "price": None,
+        "limits": {
+            name: {"max": window.max, "timeWindow": window.seconds, "left": left}
+            for name, (window, left) in windows.items()
+            if window
+        },
+        "price": asdict(state.price) if state.price else None,
     }
-    if state.state == "cooling":
+    if state.state != "ready":
         body |= {"reason": state.reason, "restoresIn": state.restores_in}
     return body
+
+
+def usage_row_json(row: UsageRow, by: str) -> dict[str, object]:
+    """Return what was used, as ``usage`` lists it by model, session or day."""
+    told = {by: row.key, "answers": row.answers, "usage": usage_json(row.usage), "cost": row.cost}
+    return {**told, "unpriced": row.unpriced}
 
 
 def status_json(status: GatewayStatus) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreUnavailable
 from ..base import Store
+from .answers import AnswerVerbs
 from .keys import Keys
 from .link import Link, client_of
 from .models import ModelVerbs
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ValkeyStore", "client_of"]
 
 
-class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, Store):
+class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
     """``locate`` returns the URL of a server that is up; ``link`` holds Link's other settings.
 
     Belongs to the event loop it is first used on. ``clock`` is monotonic seconds.

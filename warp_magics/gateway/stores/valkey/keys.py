@@ -32,14 +32,39 @@ class Keys:
         """Return the name of the owner's sessions by last use."""
         return f"{self._prefix}:sessions:{{{_safe(owner)}}}"
 
-    def cooldown(self, model: Model) -> str:
-        """Return the name of a model's cooldown."""
-        return f"{self._prefix}:model:{{{_safe(str(model))}}}"
+    def health(self, model: Model) -> list[str]:
+        """Return the names of what is known of a model that failed, and of who probes it."""
+        name = f"{self._prefix}:health:{{{_safe(str(model))}}}"
+        return [name, f"{name}:probe"]
 
-    def windows(self, model: Model) -> dict[str, str]:
-        """Return the names of a model's windows, on one slot with its provider's."""
-        tag = f"{self._prefix}:rate:{{{_safe(model.provider)}}}"
-        return {"provider": tag, "model": f"{tag}:{_safe(model.name)}"}
+    def pace(self, model: Model) -> str:
+        """Return the name of a model's pace."""
+        return f"{self._prefix}:pace:{{{_safe(str(model))}}}"
+
+    def tick(self, name: str) -> str:
+        """Return the name of a counter."""
+        return f"{self._prefix}:tick:{{{_safe(name)}}}"
+
+    def windows(self, model: Model) -> dict[str, tuple[str, str]]:
+        """Return the names of a model's windows, times and weights, on one slot with its provider's."""
+        provider = f"{{{_safe(model.provider)}}}"
+        owners = {"provider": provider, "model": f"{provider}:{_safe(model.name)}"}
+        names = {whose: ("rate", owner) for whose, owner in owners.items()}
+        names |= {f"{whose}_tokens": ("tokens", owner) for whose, owner in owners.items()}
+        return {
+            name: (f"{self._prefix}:{what}:{of}", f"{self._prefix}:{what}-weights:{of}")
+            for name, (what, of) in names.items()
+        }
+
+    def answer(self, owner: str, digest: str) -> list[str]:
+        """Return the names of an answer that is remembered, and of who is to make it."""
+        name = f"{self._prefix}:cache:{{{_safe(owner)}/{digest}}}"
+        return [name, f"{name}:lead"]
+
+    def usage(self, owner: str, month: str, turn_id: str = "") -> list[str]:
+        """Return the names of an owner's counters of a month, and of the mark that a turn was counted."""
+        tag = f"{self._prefix}:usage:{{{_safe(owner)}}}"
+        return [f"{tag}:{month}", f"{tag}:turn:{_safe(turn_id)}"]
 
 
 def _safe(text: str) -> str:
