@@ -93,13 +93,16 @@ def route_line(response: ChatResponse) -> str:
 
 def _route_parts(response: ChatResponse) -> list[tuple[str, bool]]:
     """Return the route line's parts, and of each whether it tells of something that went wrong."""
-    failed = [attempt for attempt in response.route if attempt.outcome != "ok"]
+    cached = bool(response.route) and response.route[-1].outcome == "cache"
+    failed = [attempt for attempt in response.route if attempt.outcome not in {"ok", "cache"}]
     others = {one.model: one for one in failed if one.model != response.model}  # the last try of each
     tries = sum(1 for one in failed if one.model == response.model)
     parts = [(response.model, False)]
     parts += [(f"fell back from {one.model} ({_why(one)})", True) for one in others.values()]
     if tries:
         parts.append((f"answered at try {tries + 1}", True))
+    if cached:
+        parts.append(("from the cache", False))
     if response.first_token is not None:
         parts.append((f"first token {response.first_token:.1f} s", False))
     if response.usage.input_tokens or response.usage.output_tokens:

@@ -50,7 +50,12 @@ def _model(one: ModelState) -> tuple[Cell | str, ...]:
     state = "●\N{NO-BREAK SPACE}ready"
     if one.state == "cooling":
         state = f"○\N{NO-BREAK SPACE}cooling: {one.reason}, back in {duration(one.restores_in or 0)}"
+    elif one.state == "probing":
+        state = f"○\N{NO-BREAK SPACE}failed ({one.reason}), to be tried again"
     left = f"{one.left} of {one.window.max} in {duration(one.window.seconds)}" if one.window else "no limit"
+    if one.token_window:
+        window = one.token_window
+        left += f", {one.tokens_left} of {window.max} tokens in {duration(window.seconds)}"
     return one.model, one.alias or "", "yes" if one.in_chain else "", state, left
 
 

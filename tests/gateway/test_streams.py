@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.provider import FakeProvider, Fault, Reply
 from tests.fakes.store_proxy import StoreProxy
-from tests.fakes.valkey_server import running_server, server_binaries
+from tests.fakes.valkey_server import server_binaries
 from tests.gateway.kit import configured, ends, events_of, instances, opened, read, text_of, turn, until, valkey, words
 from warp_magics.gateway import streams, wire
 from warp_magics.gateway.errors import InvalidRequest, SessionBusy, SessionNotFound, StoreUnavailable, StreamNotFound
@@ -41,12 +41,6 @@ WHOLE = "You said 'a' in message 1."
 
 
 @pytest.fixture(scope="module")
-def server():
-    with running_server(BINARY) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def shared(server):
     with StoreProxy(server.url) as proxy:
         proxy.direct = server.url
@@ -61,12 +55,6 @@ def proxy(shared):
     yield shared
     shared.delay = 0.0
     shared.back()
-
-
-@pytest.fixture
-def here(request):
-    """Settings of a store that is this test's own."""
-    return {"prefix": request.node.nodeid.rpartition("::")[2]}
 
 
 def ask(prompt="a", session_id="s1", **fields):

@@ -143,7 +143,8 @@ class ModelClient:
             provider.base_url.rstrip("/") + request.path,
             content=request.body,
             headers=headers,
-            timeout=httpx.Timeout(None, connect=timeouts.connect),
+            # aiohttp's time for a connection from the pool, which has no limit, is that of the address's look-up too.
+            timeout=httpx.Timeout(None, connect=timeouts.connect, pool=timeouts.connect),
         )
         begun = False
         try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import FenceLost, StoreUnavailable
+from .signals import tell
 from .types import Ended, Failed
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Live:
 
     def _go_unlogged(self) -> None:
         if not self.unlogged:
-            log.warning("stream_unlogged stream=%s", self.stream_id)
+            tell(log, "stream_unlogged", level=logging.WARNING, stream=self.stream_id)
             self.unlogged = True
             self._show(len(self._minted))
 

@@ -17,6 +17,7 @@ from .orphans import Orphans
 from .prices import Prices
 from .router import HOW_TO_CONFIGURE, Router
 from .sessions import Sessions
+from .signals import tell
 from .stores.memory import MemoryStore
 from .streams import Streams
 from .tails import Tails
@@ -207,7 +208,7 @@ def _embedded_store(storage: StorageSettings) -> Store:
     from .stores.valkey import ValkeyStore
 
     if instead := why_not():
-        log.warning("no_embedded_server reason=%s", instead)
+        tell(log, "no_embedded_server", level=logging.WARNING, reason=instead)
         return MemoryStore(instead=instead)
     servers: list[EmbeddedServer] = []
 

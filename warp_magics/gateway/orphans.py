@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import Interrupted, SessionNotFound, StoreUnavailable, StreamNotFound, told
+from .signals import tell
 from .types import ChatResponse, Ended, Failed, Restarted, Result, Started, Text, Turn
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Orphans:
                 events = ()
             turn, last = remains(key, orphan, events)
             if await self._store.settle(key, turn, last, self._lives):
-                log.warning("orphan_settled session=%s turn=%s events=%s", key.id, turn.id, len(events))
+                tell(log, "orphan_settled", level=logging.WARNING, session=key.id, turn=turn.id, events=len(events))
 
     async def aclose(self) -> None:
         """Leave those not yet settled to others."""

@@ -13,8 +13,9 @@ from .errors import InvalidRequest, SessionBusy, ShuttingDown, StoreUnavailable,
 from .live import Live
 from .orphans import rest_of
 from .signals import tell
-from .turns import Before, is_session_id
-from .types import ChatResponse, Ended, Failed, Model, Result, SessionKey, Started, Turn
+from .tails import position_of, stream_key
+from .turns import Before
+from .types import ChatResponse, Ended, Failed, Model, Result, Started, Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -93,8 +94,8 @@ class Streams:
 
     async def follow(self, owner: str, stream_id: str, after: str | None) -> AsyncGenerator[Event, None]:
         """See Gateway."""
-        key, n = _stream(owner, stream_id)
-        position = _position(n, after)
+        key, n = stream_key(owner, stream_id)
+        position = position_of(n, after)
         live = self._find(owner, stream_id)
         async with self._tails.tail(key, n) if live is None else contextlib.nullcontext(live.shown) as shown:
             async with contextlib.aclosing(shown.read(position)) as events:
@@ -110,7 +111,7 @@ class Streams:
             await _stopped(live)
             return True
         reference = reference if live is None else live.made_as or reference
-        key, n = _stream(owner, reference)
+        key, n = stream_key(owner, reference)
         if not await self._store.ask_to_stop(key, n):
             await self._store.logged(key, n, 0)
             return False
@@ -175,6 +176,7 @@ class Streams:
             live.end(Failed(stopped if live.made_as is None else ShuttingDown("The gateway is shutting down.")))
             return
         live.opened(opened, self._store, self._turns.lives)
+        tell(log, "answer_started", turn=live.turn_id, session=opened.session_id, stream=opened.stream_id)
         answer = _Answer(Course(opened.turn_id, self._clock(), request.on_break or "splice"))
         async with self._turns.held(opened, live.stop):
             await self._collect(live, request, opened, answer)
@@ -189,6 +191,7 @@ class Streams:
             warning, _ = await asyncio.gather(closing, self._count(request.owner, turn))
             answer.notes = live.notes
         live.end(_last(opened, answer, warning))
+        _tell_end(turn)
 
     async def _priced(self, said: ChatResponse) -> ChatResponse:
         """Return an answer with its cost; one from the cache has its own."""
@@ -262,23 +265,6 @@ class Streams:
         live.put(event)
 
 
-def _stream(owner: str, stream_id: str) -> tuple[SessionKey, int]:
-    session_id, _, n = stream_id.rpartition("~")
-    if not is_session_id(session_id) or not (n.isascii() and n.isdigit() and len(n) < 16):  # noqa: PLR2004 - as many digits as numbers have
-        raise StreamNotFound(f"There is no stream {stream_id[:140]!r}.")
-    return SessionKey(owner, session_id), int(n)
-
-
-def _position(n: int, after: str | None) -> int:
-    """Return K of the event id ``after``; raises InvalidRequest for one that is not of stream ``n``."""
-    if after is None:
-        return 0
-    prefix, _, k = after.partition("-")
-    if prefix != str(n) or not (k.isascii() and k.isdigit() and len(k) < 16):  # noqa: PLR2004 - likewise
-        raise InvalidRequest(f"{after[:40]!r} is no event of this stream: their ids are {n}-1, {n}-2, ...")
-    return int(k)
-
-
 async def _stopped(live: Live) -> None:
     """Stop an answer and wait until its part is stored; a reader that is in a hurry may leave before."""
     live.stop()
@@ -329,6 +315,21 @@ def _turn(request: ChatRequest, opened: Opened, answer: _Answer, now: float) -> 
         error=error,
         attachments=request.attachments,
         tool_results=request.tool_results,
+    )
+
+
+def _tell_end(turn: Turn) -> None:
+    tell(
+        log,
+        "answer_ended",
+        turn=turn.id,
+        status=turn.status,
+        model=turn.model,
+        seconds=turn.ended_at - turn.started_at,
+        first_token=turn.first_token,
+        input_tokens=turn.usage.input_tokens,
+        output_tokens=turn.usage.output_tokens,
+        cost=turn.cost,
     )
 
 

@@ -7,17 +7,19 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from .errors import SessionNotFound, StoreUnavailable, StreamNotFound, WarpError
+from .errors import InvalidRequest, SessionNotFound, StoreUnavailable, StreamNotFound, WarpError
 from .live import Shown
 from .orphans import remains, rest_of
 from .stores.base import Draft, Orphan
+from .turns import is_session_id
+from .types import SessionKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .orphans import Orphans
     from .stores.base import Store
-    from .types import SessionKey, Turn
+    from .types import Turn
 
 log = logging.getLogger("warp_magics.streams")
 
@@ -38,6 +40,24 @@ class _Tail:
         self.known = asyncio.Event()
         """Set once the store has answered: the log is shown up to where it was then."""
         self.task: asyncio.Task[None] | None = None
+
+
+def stream_key(owner: str, stream_id: str) -> tuple[SessionKey, int]:
+    """Return the session and the turn's number that ``stream_id`` names; raises StreamNotFound."""
+    session_id, _, n = stream_id.rpartition("~")
+    if not is_session_id(session_id) or not (n.isascii() and n.isdigit() and len(n) < 16):  # noqa: PLR2004 - as many digits as numbers have
+        raise StreamNotFound(f"There is no stream {stream_id[:140]!r}.")
+    return SessionKey(owner, session_id), int(n)
+
+
+def position_of(n: int, after: str | None) -> int:
+    """Return K of the event id ``after``; raises InvalidRequest for one that is not of stream ``n``."""
+    if after is None:
+        return 0
+    prefix, _, k = after.partition("-")
+    if prefix != str(n) or not (k.isascii() and k.isdigit() and len(k) < 16):  # noqa: PLR2004 - likewise
+        raise InvalidRequest(f"{after[:40]!r} is no event of this stream: their ids are {n}-1, {n}-2, ...")
+    return int(k)
 
 
 class Tails:

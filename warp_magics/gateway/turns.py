@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import policy
 from .errors import FenceLost, InvalidRequest, InvalidSessionId, SessionBusy, StoreUnavailable, WarpError
+from .signals import tell
 from .stores.base import Asked, Begun, Draft, Hold, Lives, Orphan, Waiting
 from .types import Result, SessionKey, Turn
 
@@ -126,7 +127,7 @@ class Turns:
         try:
             begun = await self._begin(key, holder, request, turn_id)
         except StoreUnavailable as error:
-            log.warning("store_unavailable reason=%s", error.message)
+            tell(log, "store_unavailable", level=logging.WARNING, reason=error.message)
             return Opened(
                 turn_id,
                 1,
@@ -227,12 +228,12 @@ class Turns:
             try:
                 said = await self._store.renew(hold, self.lives)
             except StoreUnavailable:
-                log.warning("lease_not_renewed session=%s", hold.key.id)
+                tell(log, "lease_not_renewed", level=logging.WARNING, session=hold.key.id)
                 pause = _AGAIN_SECONDS
                 continue
             pause = self.lives.lease / 3
             if said == "lost":
-                log.warning("lease_lost session=%s", hold.key.id)
+                tell(log, "lease_lost", level=logging.WARNING, session=hold.key.id)
                 return
             if said == "stop":
                 stop()
@@ -270,12 +271,12 @@ class Turns:
                 await asking
             except StoreUnavailable:
                 if self._chances.clock() >= deadline:
-                    log.error("turn_not_stored session=%s turn=%s", hold.key.id, turn.id)  # noqa: TRY400 - no trace to see
+                    tell(log, "turn_not_stored", level=logging.ERROR, session=hold.key.id, turn=turn.id)
                     raise
                 await self._chances.sleep(_RETRY_SECONDS)
                 asking = asyncio.ensure_future(self._store.append(hold, turn, events, self.lives))
             except FenceLost:
-                log.error("turn_not_stored session=%s turn=%s: fenced", hold.key.id, turn.id)  # noqa: TRY400 - likewise
+                tell(log, "turn_not_stored", level=logging.ERROR, session=hold.key.id, turn=turn.id, reason="fenced")
                 raise
             else:
                 return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UnknownModel
 from ..providers import rows
 from ..types import Model
-from .names import Names
+from .names import Names, NoKey
 from .values import Fault
 
 if TYPE_CHECKING:
@@ -71,11 +71,18 @@ class Catalog:
         named = [Model(provider, name) for provider, _, name in halves if name and provider in self._providers]
         names = Names(self._providers, tuple(dict.fromkeys((*self.tables, *named))), self.aliases)
         chain: list[Model] = []
+        keyless: list[Fault] = []
         for index, spec in enumerate(specs):
             try:
                 chain.append(names.find(spec))
+            except NoKey as error:
+                keyless.append(Fault(("models", index), error.message))
             except UnknownModel as error:
                 self.faults.append(Fault(("models", index), error.message))
+        if chain:  # one file may serve people with keys of their own
+            self.warnings += [f"models: {specs[fault.loc[1]]} is passed over: {fault.text}" for fault in keyless]  # type: ignore[index]
+        else:
+            self.faults += keyless
         twice = dict.fromkeys(model for model in chain if chain.count(model) > 1)
         self.warnings += [f"models names {model} more than once; it is asked once" for model in twice]
         return tuple(dict.fromkeys(chain))

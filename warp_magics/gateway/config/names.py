@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .merge import ProviderSettings
 
 
+class NoKey(UnknownModel):
+    """A model's provider cannot be called for want of a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Finds the model somebody means. ``described`` are those the file names, ``allow`` which may be asked for."""
@@ -37,7 +41,7 @@ class Names:
         """The same without a look at ``allow``: the chain is the configuration's own choice."""
         model = self.aliases.get(spec) or self._qualified(spec) or self._bare(spec)
         if not self.providers[model.provider].configured:
-            raise UnknownModel(f"{model.provider} has no key: {how_to_add_key(model.provider)}")
+            raise NoKey(f"{model.provider} has no key: {how_to_add_key(model.provider)}")
         return model
 
     def _qualified(self, spec: str) -> Model | None:

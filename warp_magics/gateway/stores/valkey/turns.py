@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import FenceLost, StoreUnavailable, StreamNotFound
+from ...signals import tell
 from ...types import SessionKey
 from .. import records
 from ..base import TICKET_SECONDS, Asked, Begun, Draft, Log, Logged, Orphan, Waiting
@@ -46,13 +47,13 @@ class Listing:
             if gone:
                 await self._link.call("ZREM", index, *gone)
         except StoreUnavailable as error:
-            log.warning("sessions_not_listed reason=%s", error.message)
+            tell(log, "sessions_not_listed", level=logging.WARNING, reason=error.message)
 
     async def _hint(self, *command: str | float) -> None:
         try:
             await self._link.call(*command)
         except StoreUnavailable as error:
-            log.warning("sessions_not_listed reason=%s", error.message)
+            tell(log, "sessions_not_listed", level=logging.WARNING, reason=error.message)
 
 
 class TurnVerbs(Listing):
