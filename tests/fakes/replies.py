@@ -223,6 +223,7 @@ def _cut_short(at: int, finish: str) -> Entry:
 
 NAMED: dict[str, Callable[..., Script | Entry]] = {
     "ok": lambda *_: Reply(),
+    "other": lambda *_: Reply(chunks=["Something", " else."]),
     "slow": lambda seconds="0.1": Reply(delay=float(seconds)),
     "late": lambda seconds="1": Reply(opening=(float(seconds),)),
     "fail": _fail,

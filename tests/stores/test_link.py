@@ -179,10 +179,10 @@ async def test_one_who_tries_and_leaves_does_not_close_the_way(server):
 async def test_a_server_without_replicas_has_no_copies(server):
     async with linked(server.url, replicas=1) as link, asyncio.timeout(20):
         started = time.monotonic()
-        assert await link.copied_script("cool", ["copied"], "v", HOUR) == (1, False)
+        assert await link.copied_script("pace", ["copied"], 7, 0.5, HOUR) == (1, False)
         assert time.monotonic() - started < BOUND
     async with linked(server.url) as link:
-        assert await link.copied_script("cool", ["copied"], "v", HOUR) == (1, True)
+        assert await link.copied_script("pace", ["copied"], 7, 0.5, HOUR) == (1, True)
 
 
 # -- a cluster -------------------------------------------------------------------------------------
@@ -194,11 +194,11 @@ async def test_scripts_pipelines_and_streams_find_their_nodes(cluster):
     for node in cluster.nodes:
         node.ask("SCRIPT", "FLUSH")
     async with linked(cluster.urls[0], cluster=True, replicas=1) as link:
-        for key in keys:
-            assert await link.script("cool", [key], key, HOUR) == 1
-            assert await link.copied_script("cool", [key], key, 2 * HOUR) == (1, True)
+        for at, key in enumerate(keys):
+            assert await link.script("pace", [key], at, 0.5, HOUR) == 1
+            assert await link.copied_script("pace", [key], at, 0.5, 2 * HOUR) == (1, True)
         told = await link.pipe(*(command for key in keys for command in (("GET", key), ("EXISTS", key))))
-        assert told == [value for key in keys for value in (key.encode(), 1)]
+        assert told == [value for at in range(len(keys)) for value in (str(at).encode(), 1)]
         assert await link.pipe() == []
         stream = f"{keys[2]}:stream"
         following = asyncio.create_task(link.call("XREAD", "BLOCK", 9000, "STREAMS", stream, "0", wait=9.0))
@@ -208,8 +208,8 @@ async def test_scripts_pipelines_and_streams_find_their_nodes(cluster):
         assert (info["primaries"], info["replicas"]) == (3, 3)
         with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
             await link.pipe(("GET", keys[0]), ("LPUSH", keys[1], "x"))
-        assert await link.call("GET", keys[1]) == keys[1].encode()
-    assert [cluster.primary_of(key).ask("GET", key) for key in keys] == keys
+        assert await link.call("GET", keys[1]) == b"1"
+    assert [cluster.primary_of(key).ask("GET", key) for key in keys] == [str(at) for at in range(len(keys))]
 
 
 @pytest.mark.asyncio
@@ -274,18 +274,18 @@ async def test_a_killed_primary_comes_back_as_a_replica(cluster):
     bad, good, _ = cluster.keys("killed")
     seed = cluster.primary_of(bad)
     async with linked(seed.url, cluster=True, replicas=1) as link:
-        assert await link.copied_script("cool", [bad], "v", HOUR) == (1, True)
+        assert await link.copied_script("pace", [bad], 7, 0.5, HOUR) == (1, True)
         following = asyncio.create_task(link.call("XREAD", "BLOCK", 9000, "STREAMS", f"{bad}:s", "0", wait=9.0))
         await again(link, good)
         seed.kill()
         await refused(following)
         assert await link.call("GET", good) == b"again"
         await again(link, bad, "2")
-        assert await link.copied_script("cool", [f"{bad}2"], "v", HOUR) == (1, False)
+        assert await link.copied_script("pace", [f"{bad}2"], 7, 0.5, HOUR) == (1, False)
         seed.start()
         cluster.wait_until_ok()
         assert seed.role() == "slave"
-        assert await link.copied_script("cool", [f"{bad}3"], "v", HOUR) == (1, True)
+        assert await link.copied_script("pace", [f"{bad}3"], 7, 0.5, HOUR) == (1, True)
         assert await link.call("GET", bad) == b"2"
 
 
@@ -298,7 +298,7 @@ async def test_a_planned_failover_is_not_noticed(cluster):
         old = cluster.primary_of(key)
         await asyncio.to_thread(cluster.failover, key)
         assert await link.pipe(("GET", key), ("GET", other)) == [b"1", b"1"]
-        assert await link.script("cool", [f"{key}2"], "v", HOUR) == 1
+        assert await link.script("pace", [f"{key}2"], 7, 0.5, HOUR) == 1
         await link.call("XADD", f"{key}:s", "1-1", "a", "b")
         assert (await following)[0][1] == [(b"1-1", {b"a": b"b"})]
         # A node that is no primary any more and goes is nobody's trouble.
@@ -338,12 +338,12 @@ async def test_a_key_that_is_being_moved_is_found_before_during_and_after(cluste
         new.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", old.ask("CLUSTER", "MYID"))
         old.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", new.ask("CLUSTER", "MYID"))
         assert await link.call("GET", here) == b"1"
-        assert await link.script("cool", [absent], "v", HOUR) == 1  # what is not there is made where it goes
-        assert await link.pipe(("GET", absent), ("GET", here)) == [b"v", b"1"]
+        assert await link.script("pace", [absent], 7, 0.5, HOUR) == 1  # what is not there is made where it goes
+        assert await link.pipe(("GET", absent), ("GET", here)) == [b"7", b"1"]
         old.ask("MIGRATE", "127.0.0.1", new.port, here, 0, 5000)
         for node in (new, old):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", new.ask("CLUSTER", "MYID"))
-        assert await link.pipe(("GET", absent), ("GET", here)) == [b"v", b"1"]
+        assert await link.pipe(("GET", absent), ("GET", here)) == [b"7", b"1"]
         assert await link.call("DEL", here, absent) == 2
     for one, other in ((new, old), (old, new)):  # and back, for the other tests
         one.ask("CLUSTER", "SETSLOT", slot, "NODE", old.ask("CLUSTER", "MYID"))
@@ -399,7 +399,7 @@ async def test_whom_the_sentinels_name_is_asked_also_after_it_changed():
     with running_sentinel() as watched:
         gone = SimpleNamespace(name=watched.name, hosts=["127.0.0.1:1", *watched.hosts], username=None, password=None)
         async with linked("redis://nowhere.invalid:1/0", sentinel=gone, replicas=1) as link:
-            assert await link.copied_script("cool", ["key"], "v", HOUR) == (1, True)
+            assert await link.copied_script("pace", ["key"], 7, 0.5, HOUR) == (1, True)
             assert await link.deadline("key")
             old = watched.primary
             with frozen(old):
