@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from warp_magics.gateway import Started, check_session_id, errors, wire
 
@@ -31,7 +31,6 @@ STREAM_HEADERS: Final = {
     "x-accel-buffering": "no",
 }
 _PAGE: Final = 50
-_USAGE_BY: Final[tuple[Literal["model", "session", "day"], ...]] = ("model", "session", "day")
 _STREAM_ID: Final = re.compile(r"(?P<session_id>[A-Za-z0-9._-]{1,128})~[0-9]{1,15}")
 
 
@@ -236,11 +235,8 @@ class Endpoints:
 
     async def usage(self, request: Request) -> Response:
         """``GET api/v1/usage``."""
-        asked = request.asked("by") or "model"
-        by = next((known for known in _USAGE_BY if known == asked), None)
-        if by is None:
-            raise errors.InvalidRequest(f"by={asked[:40]!r} is none of {', '.join(_USAGE_BY)}.")
-        rows = await self._gateway.usage(request.known_owner(), by)
+        by = request.asked("by") or "model"
+        rows = await self._gateway.usage(request.known_owner(), by)  # type: ignore[arg-type]  # it refuses others
         return Response({"by": by, "usage": [wire.usage_row_json(row, by) for row in rows]})
 
     async def ready(self, request: Request) -> Response:

@@ -28,6 +28,7 @@ from warp_magics.gateway.types import (
     GatewayStatus,
     ModelState,
     Parameters,
+    Price,
     Reasoning,
     Restarted,
     Result,
@@ -68,6 +69,8 @@ def test_every_field_has_its_place():
         "history": [{"prompt": "a", "response": "b"}],
         "source": {"kind": "cell", "notebook": "n.ipynb", "cell": "c1"},
         "timeout": 1.5,
+        "onBreak": "restart",
+        "cache": False,
         "stream": True,
         "resume": True,
     }
@@ -83,6 +86,8 @@ def test_every_field_has_its_place():
         history=(("a", "b"),),
         source=Source("cell", "n.ipynb", "c1"),
         timeout=1.5,
+        on_break="restart",
+        cache=False,
     )
 
 
@@ -339,6 +344,10 @@ def test_models_and_status():
         "restoresIn": 7.5,
     }
     assert wire.model_json(ModelState("lab:x"))["limits"] == {}
+    limited = ModelState("lab:x", state="probing", token_window=Window(9, 1.0), tokens_left=4, price=Price(0.5, 2.0))
+    told = wire.model_json(limited)
+    assert (told["limits"], told["state"]) == ({"tokens": {"max": 9, "timeWindow": 1.0, "left": 4}}, "probing")
+    assert told["price"] == {"input": 0.5, "output": 2.0}
     told = wire.status_json(
         GatewayStatus("g", "1", configured=True, ok=False, reasons=("storage: away",), storage={"type": "valkey"})
     )

@@ -34,6 +34,7 @@ from warp_magics.gateway.types import (
     ModelState,
     Page,
     Parameters,
+    Price,
     Reasoning,
     Restarted,
     Result,
@@ -46,6 +47,7 @@ from warp_magics.gateway.types import (
     ToolCall,
     Turn,
     Usage,
+    UsageRow,
     Window,
 )
 
@@ -446,12 +448,22 @@ def test_what_happens_to_a_session_comes_back(event):
     assert decoded(data).event == event.kind
 
 
+@pytest.mark.parametrize("by", ["model", "session", "day"])
+def test_what_was_used_comes_back(by):
+    rows = (UsageRow("a", 3, Usage(1, 2, 3, 4), 0.5, 1), UsageRow("b", 1, Usage(), None))
+    told = [wire.usage_row_json(row, by) for row in rows]
+    assert [row[by] for row in told] == ["a", "b"]
+    assert wire.usage_of(sent({"by": by, "usage": told})) == rows
+
+
 @pytest.mark.parametrize(
     "state",
     [
         ModelState("lab:a"),
         ModelState("lab:a:b", "big", in_chain=True, window=Window(5, 60.0), left=0),
         ModelState("lab:a", state="cooling", reason="503", restores_in=7.5),
+        ModelState("lab:a", state="probing", reason="503", restores_in=0.0, price=Price(0.5, 2.0)),
+        ModelState("lab:a", token_window=Window(9, 1.0), tokens_left=4),
     ],
 )
 def test_a_models_state_comes_back(state):

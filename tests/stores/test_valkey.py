@@ -37,6 +37,13 @@ async def main(url):
         return sum(not room.wait for room in asked)
 
     print(sum(await asyncio.gather(*(ten(first) for first in range(0, 100, 10)))))
+    tokens = {"model_tokens": Window(500, 600.0), "provider_tokens": Window(9000, 600.0)}
+
+    async def of_ten(at):
+        room = await store.take(Model("lab", "b"), tokens, f"{os.getpid()}.{at}", 10)
+        return not room.wait
+
+    print(sum(await asyncio.gather(*(of_ten(at) for at in range(100)))))
     await store.aclose()
 
 asyncio.run(main(sys.argv[1]))
@@ -73,7 +80,7 @@ async def store(server, client):
 
 
 def taken_by_four(url):
-    """How many of its 100 requests each of four processes got through."""
+    """How many of 100 requests, and of 100 times 10 tokens, each of four processes got through."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     four = [subprocess.Popen([sys.executable, "-c", TAKER, url], **pipes) for _ in range(4)]
     try:
@@ -81,7 +88,7 @@ def taken_by_four(url):
         for process in four:
             process.stdin.write("\n")
             process.stdin.flush()
-        return [int(process.communicate(timeout=30)[0]) for process in four]
+        return [tuple(map(int, process.communicate(timeout=30)[0].split())) for process in four]
     finally:
         for process in four:
             process.kill()
@@ -90,7 +97,8 @@ def taken_by_four(url):
 
 @pytest.mark.asyncio
 async def test_four_processes_together_take_exactly_what_there_is(server, store):
-    assert sum(await asyncio.to_thread(taken_by_four, server.url)) == 50
+    requests, tokens = zip(*await asyncio.to_thread(taken_by_four, server.url), strict=True)
+    assert (sum(requests), sum(tokens)) == (50, 50)
     windows = {"model": Window(50, 600.0), "provider": Window(1000, 600.0)}
     assert (await store.room(A, {"provider": windows["provider"]})).left == 950
     assert (await store.room(A, windows)).left == 0

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from .base import Chances, Gateway, whole
 from .cache import Cache
 from .client import ModelClient
+from .errors import InvalidRequest
 from .health import Health
 from .orphans import Orphans
 from .prices import Prices
@@ -150,6 +151,8 @@ class LocalGateway(Gateway):
         """See Gateway."""
         if by == "session":
             return await self._sessions.used(owner)
+        if by not in {"model", "day"}:
+            raise InvalidRequest(f"by={str(by)[:40]!r} is none of model, session, day.")
         return tuple(await self._store.counted(owner, by))
 
     async def status(self) -> GatewayStatus:
