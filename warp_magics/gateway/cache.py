@@ -147,6 +147,7 @@ class Cache:
             yield
         finally:
             staying.cancel()
+            await asyncio.wait({staying})  # what it says last is not to be heard after the lead is passed on
 
     def _digest(self, request: ChatRequest, turns: Sequence[Turn]) -> str:
         """Return what everything that shapes the answer comes down to."""

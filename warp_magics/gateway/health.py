@@ -83,12 +83,11 @@ class Health:
 
     # -- after it ----------------------------------------------------------------------------------
 
-    async def failed(self, model: Model, error: ProviderError, holder: str) -> float | None:
+    async def failed(self, model: Model, error: ProviderError) -> float | None:
         """Pass ``model`` over after ``error``, where that touches its health; returns for how many seconds."""
         settings = self._config.settings(model)
         known = policy.cooldown(error, settings.restore, settings.restore_set)
         if known is None:
-            await self._either(lambda store: store.leave(model, holder))
             return None
         rest, grows = known
         seconds = await self._either(lambda store: store.cool(model, rest, grows=grows))
@@ -104,7 +103,7 @@ class Health:
             await self._either(lambda store: store.pace(model, first_token))
 
     async def leave(self, model: Model, holder: str) -> None:
-        """Give up a probe that was not finished."""
+        """Give up a probe; nothing where it has ended already."""
         await self._either(lambda store: store.leave(model, holder))
 
     async def spent(self, model: Model, holder: str, used: Usage) -> None:

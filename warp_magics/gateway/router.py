@@ -89,7 +89,11 @@ class Router:
                 course.pass_over({model: replace(cooling[model], probing=True)})
                 hope = hope or model
                 continue
-            yield _Asking(model, turns, last=model == models[-1], failed_before=model in cooling)
+            try:
+                yield _Asking(model, turns, last=model == models[-1], failed_before=model in cooling)
+            finally:
+                if model in cooling:  # however it went: what it has found out is told by now
+                    await self._health.leave(model, course.turn_id)
         if hope is not None and course.broken is None:
             yield _Asking(hope, turns, last=True, failed_before=True)
         if course.broken is not None:
@@ -124,7 +128,6 @@ class Router:
                         yield event
             except Diverged:
                 course.diverged(asked.model, self._chances.clock() - began)
-                await self._health.leave(asked.model, course.turn_id)
                 raise _exhausted(course) from None
             except ProviderError as error:
                 if course.whole:
@@ -168,8 +171,6 @@ class Router:
         except (asyncio.CancelledError, GeneratorExit):
             if not course.whole:
                 course.stopped(model, self._chances.clock() - began)
-            if asking.failed_before:
-                await self._health.leave(model, course.turn_id)
             raise
         finally:
             await self._health.spent(model, holder, used)
@@ -179,7 +180,7 @@ class Router:
     async def _failed(self, model: Model, error: ProviderError, course: Course, began: float, *, out: bool) -> None:
         """Note a failed try; one after which the model is ``out`` touches its health."""
         seconds = self._chances.clock() - began
-        rest = await self._health.failed(model, error, course.turn_id) if out else None
+        rest = await self._health.failed(model, error) if out else None
         course.failed(model, error, seconds, rest)
         if out and (warning := policy.warning_of(model, error, rest)):
             course.warnings.append(warning)

@@ -73,7 +73,9 @@ class ModelVerbs:
 
     async def tick(self, name: str) -> int:
         """See Shared."""
-        return int(await self._link.call("INCR", self._keys.tick(name))) - 1
+        key = self._keys.tick(name)
+        count, _ = await self._link.pipe(("INCR", key), ("PEXPIRE", key, _MEMORY_MS))
+        return int(count) - 1
 
     # -- limits ------------------------------------------------------------------------------------
 
