@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.gateway.kit import turn
 from warp_magics.gateway.errors import InvalidRequest
-from warp_magics.gateway.prompt import conversation, tokens
+from warp_magics.gateway.prompt import conversation, newer_half, tokens
 from warp_magics.gateway.types import Attachment, Call, ChatRequest, Message, Model, ToolResult
 
 MODEL = Model("lab", "ok")
@@ -17,7 +17,7 @@ PNG = Attachment("image", "dot.png", "image/png", data="iVBORw0KGgo=")
 
 
 def sent(turns, budget=None, prompt="now?", model=MODEL, **fields):
-    messages, left_out = conversation(ChatRequest(prompt, session_id="s", **fields), turns, model, budget)
+    messages, _, left_out = conversation(ChatRequest(prompt, session_id="s", **fields), turns, model, budget)
     return list(messages), left_out
 
 
@@ -157,3 +157,27 @@ def test_however_much_fits_no_call_is_without_a_result_and_no_result_without_a_c
     assert (len(messages) - 1) // 2 == len(turns) - left_out
     if results:
         assert left_out < len(turns)
+
+
+CALLED = turn(1, "a", tool_calls=(Call("c1", "f", "{}"),))
+ANSWERED = turn(2, "", "b", tool_results=(ToolResult("c1", "x"),))
+ONE, TWO, SHOWN = turn(3, "c", "d"), turn(4, "e", "f"), turn(5, "g", status="failed")
+
+
+@pytest.mark.parametrize(
+    ("turns", "sent", "at_least", "kept"),
+    [
+        ((ONE, TWO), 2, 0, (TWO,)),
+        ((CALLED, ANSWERED, ONE, TWO), 4, 0, (TWO,)),
+        ((CALLED, ANSWERED, ONE), 3, 0, (ONE,)),
+        ((ONE, CALLED, ANSWERED), 3, 0, (CALLED, ANSWERED)),
+        ((ONE, TWO), 1, 0, ()),
+        ((ONE, TWO), 0, 0, None),
+        ((ONE, CALLED), 1, 1, None),
+        ((ONE, SHOWN), 1, 0, ()),
+        ((SHOWN,), 0, 0, None),
+    ],
+)
+def test_the_newer_half_of_what_was_sent(turns, sent, at_least, kept):
+    """Results stay with their calls; what cannot be halved is not."""
+    assert newer_half(turns, sent, at_least=at_least) == kept

@@ -269,6 +269,27 @@ async def test_what_is_too_long_even_so_is_the_callers_error(fake, config, turns
 
 
 @pytest.mark.asyncio
+async def test_of_what_was_sent_the_half_is_left_out_and_what_is_only_shown_counts_for_nothing(fake, config):
+    fake.script("small", takes(1))
+    small = [{"provider": "lab", "model": "small", "context_tokens": 1024 + 45}]
+    async with opened(config("small", model=small)) as gateway:
+        await talk(gateway)
+        with pytest.raises(RequestRefused):
+            await gateway.ask(Ask("x", session_id="s1", models=("lab:fail-400",)))
+        with pytest.raises(ContextTooLong):
+            await gateway.ask(Ask("hi", session_id="s1"))
+        sent = [[text["content"] for text in call.messages[::2]] for call in fake.calls("small")]
+        assert sent == [["p2", "p3", "hi"], ["p3", "hi"]]
+        with pytest.raises(RequestRefused):
+            await gateway.ask(Ask("x", session_id="s2", create_session=True, models=("lab:fail-400",)))
+        fake.reset()
+        fake.script("small", takes(0))
+        with pytest.raises(ContextTooLong):
+            await gateway.ask(Ask("hi", session_id="s2"))
+    assert len(fake.calls("small")) == 1
+
+
+@pytest.mark.asyncio
 async def test_too_long_for_all_is_the_callers_error_too(fake, config):
     async with opened(config("context-too-long", "context-too-long@b")) as gateway:
         with pytest.raises(ContextTooLong):
@@ -302,6 +323,15 @@ async def test_a_name_that_is_not_found_in_time_is_a_connection_not_made_in_time
 @pytest.mark.asyncio
 async def test_a_name_that_nobody_has_gives_way(fake, config):
     away = {"away": {"dialect": "openai", "base_url": "http://nosuch.invalid/v1"}}
+    async with opened(config("away:m", "ok", providers=away)) as gateway:
+        answer = await gateway.ask(HI)
+        assert (await states(gateway))["away:m"].state == "cooling"
+    assert route(answer.route) == [("away:m", "PROVIDER_UNREACHABLE_ERROR"), ("ok", "ok")]
+
+
+@pytest.mark.asyncio
+async def test_who_speaks_no_tls_gives_way(fake, config):
+    away = {"away": {"dialect": "openai", "base_url": f"https://127.0.0.1:{fake.port}/v1"}}
     async with opened(config("away:m", "ok", providers=away)) as gateway:
         answer = await gateway.ask(HI)
         assert (await states(gateway))["away:m"].state == "cooling"

@@ -155,7 +155,7 @@ class Cache:
         shapes = []
         for model in chain:
             settings, provider = self._config.settings(model), self._config.providers[model.provider]
-            messages, _ = prompt.conversation(request, turns, model, None)
+            messages, *_ = prompt.conversation(request, turns, model, None)
             shapes.append(
                 {
                     "model": str(model),

@@ -38,6 +38,8 @@ class Course:
     failures: list[tuple[Model, ProviderError]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    sent: dict[Model, int] = field(default_factory=dict)
+    """How many of the turns before it each model was told."""
     model: str | None = None
     first_token: float | None = None
     broken: tuple[Model, ProviderError] | None = None

@@ -28,8 +28,8 @@ def tokens(text: str) -> int:
 
 def conversation(
     request: ChatRequest, turns: Sequence[Turn], model: Model, budget: int | None
-) -> tuple[tuple[Message, ...], int]:
-    """Return the messages ``model`` is sent, and how many turns did not fit.
+) -> tuple[tuple[Message, ...], int, int]:
+    """Return the messages ``model`` is sent, how many turns are among them, and how many did not fit.
 
     ``turns`` are oldest first; the newest that fit ``budget`` tokens go along (None: all). A turn with neither text
     nor calls in its answer is only shown to people: an empty reply poisons what comes after. Raises InvalidRequest
@@ -41,7 +41,7 @@ def conversation(
     _check_results(request.tool_results, told[-1].tool_calls if told else ())
     left = None if budget is None else budget - sum(map(_weight, (*head, asked)))
     kept = _newest(told, left, at_least=1 if request.tool_results else 0)
-    return (*head, *_messages(kept, asked, model.provider)), len(told) - len(kept)
+    return (*head, *_messages(kept, asked, model.provider)), len(kept), len(told) - len(kept)
 
 
 def expected(messages: Sequence[Message], max_tokens: int | None) -> Usage:
@@ -49,14 +49,15 @@ def expected(messages: Sequence[Message], max_tokens: int | None) -> Usage:
     return Usage(sum(map(_weight, messages)), max_tokens or ROOM_FOR_ANSWER)
 
 
-def newer_half(turns: Sequence[Turn], *, at_least: int) -> tuple[Turn, ...]:
-    """Return the newer half of ``turns``, for a model that finds them too long; all where they cannot be halved.
+def newer_half(turns: Sequence[Turn], sent: int, *, at_least: int) -> tuple[Turn, ...] | None:
+    """Return the newer half of the ``sent`` newest turns that a model was told and found too long; None for none.
 
     A turn that answers calls stays with the one that made them; ``at_least`` so many of such groups stay.
     """
-    groups = _groups(_told(turns))
+    told = _told(turns)
+    groups = _groups(told[len(told) - sent :])
     kept = max(len(groups) // 2, at_least)
-    return tuple(turn for group in groups[len(groups) - kept :] for turn in group)
+    return tuple(turn for group in groups[len(groups) - kept :] for turn in group) if kept < len(groups) else None
 
 
 def _told(turns: Sequence[Turn]) -> list[Turn]:

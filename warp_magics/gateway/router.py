@@ -100,16 +100,19 @@ class Router:
             yield _Asking(course.broken[0], turns, last=True, once=True, failed_before=True)
             return
         too_long = [model for model, error in course.failures if isinstance(error, ContextTooLong)]
-        shorter = prompt.newer_half(turns, at_least=1 if request.tool_results else 0)
-        if too_long and len(shorter) < len(turns):
-            course.warnings.append(SHORTENED.format(model=too_long[-1]))
-            yield _Asking(too_long[-1], shorter, last=True, once=True)
+        if not too_long:
+            return
+        model = too_long[-1]
+        shorter = prompt.newer_half(turns, course.sent[model], at_least=1 if request.tool_results else 0)
+        if shorter is not None:
+            course.warnings.append(SHORTENED.format(model=model))
+            yield _Asking(model, shorter, last=True, once=True)
 
     async def _ordered(self, request: ChatRequest, turns: Sequence[Turn]) -> list[Model]:
         chain = self.chain(request)
         expected = Usage()
         if self._config.routing.strategy == "cost":
-            messages, _ = prompt.conversation(request, turns, chain[0], None)
+            messages, *_ = prompt.conversation(request, turns, chain[0], None)
             expected = prompt.expected(messages, request.parameters.max_tokens)
         return await self._health.ordered(chain, expected)
 
@@ -202,7 +205,7 @@ class Router:
         room = parameters.max_tokens or prompt.ROOM_FOR_ANSWER
         fits = [limits.history_tokens, settings.context_tokens and settings.context_tokens - room]
         budget = min((size for size in fits if size is not None), default=None)
-        messages, left_out = prompt.conversation(request, asking.turns, model, budget)
+        messages, course.sent[model], left_out = prompt.conversation(request, asking.turns, model, budget)
         if left_out:
             course.warnings.append(f"the oldest {left_out} turns did not fit into what {model} was sent")
         return Conversation(model, messages, parameters, request.form, settings.stream, settings.body)
