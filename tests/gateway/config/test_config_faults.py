@@ -93,7 +93,7 @@ def test_a_fault_is_told_with_its_place(lines, toml, told):
 
 def test_all_faults_are_listed_once(lines):
     toml = """
-        models = ["openai:gpt-4o", "opnai:x", "deepseek:y"]
+        models = ["openai:gpt-4o", "opnai:x", "depseek:y"]
         zzz = 1
         [limits]
         session_wait = "x"
