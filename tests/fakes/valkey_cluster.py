@@ -99,7 +99,7 @@ class Cluster:
             yield next(f"{{{n}}}:{name}" for n in range(SLOTS) if first <= key_slot(b"%d" % n) <= last)
 
     def wait_until_ok(self, within: float = 30) -> None:
-        """Until all that run agree that all is well, and each replica that runs follows."""
+        """Until all that run agree that all is well, each replica that runs follows, and each knows of all."""
         until(lambda: all(self._fine(node) for node in self.nodes if node._process), within, "no cluster came about")
 
     def failover(self, key: str) -> Node:
@@ -122,7 +122,9 @@ class Cluster:
         try:
             said = ("cluster_state:ok", f"cluster_known_nodes:{len(self.nodes)}", f"cluster_slots_ok:{SLOTS}")
             fine = set(said) <= set(node.ask("CLUSTER", "INFO").split())
-            return fine and (node.role() == "master" or node.follows())
+            known = {one[1] for _, _, *ones in node.ask("CLUSTER", "SLOTS") for one in ones}
+            whole = known >= {one.port for one in self.nodes if one._process}
+            return fine and whole and (node.role() == "master" or node.follows())
         except (redis.RedisError, OSError):
             return False
 
