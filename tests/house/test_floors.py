@@ -94,6 +94,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "gateway/live",
                 "gateway/tails",
                 "gateway/course",
+                "gateway/outcome",
                 "gateway/health",
                 "gateway/router",
                 "gateway/cache",

@@ -1,16 +1,95 @@
-"""Rewind and fork: which turns go where. Decisions only; a store applies them."""
+"""Rewind, fork, ask again, go on: which turns go where. Decisions only; a store applies them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from .errors import TurnNotFound
+from .errors import InvalidRequest, TurnNotFound
 from .stores.base import Graft, Limb
+from .types import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .stores.base import Tree
-    from .types import Turn
+    from .types import ChatRequest, Source, Turn
+
+OTHERS_WENT_ON: Final = "asked as a new turn: others have gone on in this session since this cell was last asked"
+_GO_ON: Final = (
+    "Your last answer broke off. Go on exactly where it stopped, without a word of what you have said already."
+)
+_SESSION_MOVED_ON: Final = "The turn {!r} is not the session's last one: rewind to it first, or ask anew."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a turn belongs: behind the oldest ``keep`` turns (None: all), or in the place of ``before``, to go on with it."""
+
+    keep: int | None = None
+    before: Turn | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def placed(request: ChatRequest, turns: Sequence[Turn]) -> Place:
+    """Return where the turn that ``request`` asks for belongs among its session's ``turns``, oldest first.
+
+    Raises TurnNotFound, and InvalidRequest for a turn that cannot be gone on with.
+    """
+    if request.continues is not None:
+        return Place(before=_unfinished(request.continues, turns))
+    if request.replaces == "source":
+        return _again(request.source, turns)
+    if request.replaces is None:
+        return Place()
+    return Place(_index(request.replaces, turns))
+
+
+def asked_on(request: ChatRequest, turns: Sequence[Turn], place: Place) -> tuple[ChatRequest, tuple[Turn, ...]]:
+    """Return what a model is asked, and the turns before it, for a turn at ``place``."""
+    before = place.before
+    if before is None:
+        stay = tuple(turns if place.keep is None else turns[: place.keep])
+    elif before.response:
+        return replace(request, prompt=_GO_ON, cache=False), tuple(turns)
+    else:
+        stay = tuple(turns[:-1])
+        asked = before.prompt, before.attachments, before.tool_results
+        request = replace(request, prompt=asked[0], attachments=asked[1], tool_results=asked[2])
+    new = place.before is None and place.keep is None
+    return request if new or request.cache is not None else replace(request, cache=False), stay
+
+
+def _again(source: Source, turns: Sequence[Turn]) -> Place:
+    """Return the place of this source's turn; one that was answered rather than one that failed."""
+    of_source = [at for at, turn in enumerate(turns) if turn.source == source] if source.cell else []
+    answered = [at for at in of_source if turns[at].status != "failed"]
+    if not of_source:
+        return Place()
+    at = (answered or of_source)[-1]
+    if any(_is_elsewhere(turn.source, source) for turn in turns[at + 1 :] if turn.status != "failed"):
+        return Place(warnings=(OTHERS_WENT_ON,))
+    return Place(at)
+
+
+def _is_elsewhere(source: Source, here: Source) -> bool:
+    return source.kind not in ("cell", "python") or source.notebook != here.notebook
+
+
+def _unfinished(turn_id: str, turns: Sequence[Turn]) -> Turn:
+    turn = turns[_index(turn_id, turns)]
+    if turn is not turns[-1]:
+        raise InvalidRequest(_SESSION_MOVED_ON.format(turn_id))
+    if turn.status == "complete" and turn.result is not Result.MAX_TOKENS:
+        raise InvalidRequest(f"The turn {turn_id!r} is whole: there is nothing to go on with.")
+    return turn
+
+
+def _index(turn_id: str, turns: Sequence[Turn]) -> int:
+    for at, turn in enumerate(turns):
+        if turn.id == turn_id:
+            return at
+    raise TurnNotFound(f"There is no turn {turn_id!r} among those of this session, branches apart.")
 
 
 def rewound(tree: Tree, to: str | None, now: float) -> Graft | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import Interrupted, SessionNotFound, StoreUnavailable, StreamNotFound, told
 from .signals import tell
+from .stores.base import NOT, GoingOn
 from .types import ChatResponse, Ended, Failed, Restarted, Result, Started, Text, Turn
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ class Orphans:
                 events = (await self._store.logged(key, orphan.n, 0)).events
             except StreamNotFound:
                 events = ()
-            turn, last = remains(key, orphan, events)
-            if await self._store.settle(key, turn, last, self._lives):
+            goes_on = orphan.draft.continues
+            before = next((one for one in await self._store.turns(key) if one.id == goes_on), None)
+            turn, last = remains(key, orphan, events, before)
+            going_on = GoingOn(before, orphan.draft.turn_id) if before else NOT
+            if await self._store.settle(key, turn, last, self._lives, going_on):
                 tell(log, "orphan_settled", level=logging.WARNING, session=key.id, turn=turn.id, events=len(events))
 
     async def aclose(self) -> None:
@@ -70,9 +74,14 @@ class Orphans:
         await asyncio.gather(*self._settling.values(), return_exceptions=True)
 
 
-def remains(key: SessionKey, orphan: Orphan, events: Sequence[Event]) -> tuple[Turn, Failed]:
-    """Return the turn that is kept of an orphan whose log holds ``events``, and the event that ends its stream."""
-    text = _said(events)
+def remains(
+    key: SessionKey, orphan: Orphan, events: Sequence[Event], before: Turn | None = None
+) -> tuple[Turn, Failed]:
+    """Return the turn that is kept of an orphan whose log holds ``events``, and the event that ends its stream.
+
+    ``before`` is the turn that it went on with, and that it takes the place of.
+    """
+    text = _said(events) or (before.response if before else "")
     started = next((event for event in events if isinstance(event, Started)), None)
     error = Interrupted(BROKEN_OFF)
     turn = Turn(
@@ -90,6 +99,8 @@ def remains(key: SessionKey, orphan: Orphan, events: Sequence[Event]) -> tuple[T
         tool_results=orphan.draft.tool_results,
         error={"code": error.code, "message": error.message},
     )
+    if before:
+        turn = replace(before, n=turn.n, response=text, status=turn.status, result=turn.result, error=turn.error)
     part = None
     if started:
         part = ChatResponse(

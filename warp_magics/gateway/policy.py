@@ -22,8 +22,9 @@ LONGEST_BACKOFF: Final = 30.0
 
 def check(request: ChatRequest) -> None:
     """Refuse what contradicts itself or what nobody can be sent; raises InvalidRequest."""
-    if not request.prompt.strip() and not request.tool_results:
+    if not request.prompt.strip() and not request.tool_results and request.continues is None:
         raise InvalidRequest("The prompt is empty.")
+    _check_place(request)
     if request.history and request.session_id is not None:
         raise InvalidRequest("history and sessionId exclude each other: a session has its own history.")
     if not request.store and request.session_id is not None:
@@ -43,11 +44,25 @@ def check(request: ChatRequest) -> None:
     _in_range("timeout", request.timeout, 0.001, None)
 
 
+def _check_place(request: ChatRequest) -> None:
+    """Refuse what is to go where it cannot."""
+    given = {"replaces": request.replaces, "continue": request.continues}
+    names = [name for name, value in given.items() if value is not None]
+    if names and request.session_id is None:
+        raise InvalidRequest(f"{names[0]} means a turn of a session, so it needs the sessionId.")
+    if len(names) > 1:
+        raise InvalidRequest("replaces and continue exclude each other: a turn is asked anew, or gone on with.")
+    if request.continues is not None and (request.prompt or request.tool_results or request.attachments):
+        raise InvalidRequest(
+            "continue goes on with a turn as it was asked: it takes no prompt, toolResults or attachments."
+        )
+
+
 def _texts(request: ChatRequest) -> Iterator[str]:
     source = request.source
     yield from (request.prompt, request.context or "", source.notebook or "", source.cell or "")
     yield from chained.from_iterable(request.history)
-    yield from (*request.parameters.stop, *request.models)
+    yield from (*request.parameters.stop, *request.models, request.replaces or "", request.continues or "")
     yield from (text for one in request.attachments for text in (one.name, one.text))
     yield from (text for one in request.tool_results for text in (one.id, one.content))
     yield from (tool.description for tool in request.form.tools)

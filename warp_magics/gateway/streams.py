@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .course import Course
 from .errors import InvalidRequest, SessionBusy, ShuttingDown, StoreUnavailable, StreamNotFound, TotalTimeout, WarpError
 from .live import Live
 from .orphans import rest_of
+from .outcome import Outcome
 from .signals import tell
 from .tails import position_of, stream_key
 from .turns import Before
-from .types import ChatResponse, Ended, Failed, Model, Result, Started, Turn
+from .types import Failed, Model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -25,26 +26,14 @@ if TYPE_CHECKING:
     from .prices import Prices
     from .stores.base import Store
     from .tails import Tails
-    from .turns import Opened, Turns
-    from .types import ChatRequest, Event, Status
+    from .turns import Turns
+    from .types import ChatRequest, ChatResponse, Event, Turn
 
 log = logging.getLogger("warp_magics.streams")
 
 _NOT_SENT: Final = "The prompt was stopped before it was sent."
 _STOP_SECONDS: Final = 15.0
 """How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What has come of an answer so far."""
-
-    course: Course
-    notes: tuple[str, ...] = ()
-    """Warnings that are no model's."""
-    ended: ChatResponse | None = None
-    error: WarpError | None = None
-    stopped: bool = False
 
 
 class Streams:
@@ -117,8 +106,9 @@ class Streams:
             return False
         try:
             async with asyncio.timeout(_STOP_SECONDS):
-                async for _ in self.follow(owner, reference, None):
-                    pass  # until its producer has ended it
+                with contextlib.suppress(StreamNotFound):  # it has ended without a word that is kept
+                    async for _ in self.follow(owner, reference, None):
+                        pass  # until its producer has ended it
         except TimeoutError:
             raise SessionBusy(
                 f"The answer {reference!r} was told to stop, and has not ended within {_STOP_SECONDS:g} s.",
@@ -164,7 +154,7 @@ class Streams:
 
     async def _produce(self, live: Live, request: ChatRequest) -> None:
         try:
-            opened = await self._turns.open(request, live.turn_id)
+            opened = await self._turns.open(request, live.turn_id, self.stop)
             if isinstance(opened, Before):
                 await self._again(live, opened)
                 return
@@ -177,21 +167,27 @@ class Streams:
             return
         live.opened(opened, self._store, self._turns.lives)
         tell(log, "answer_started", turn=live.turn_id, session=opened.session_id, stream=opened.stream_id)
-        answer = _Answer(Course(opened.turn_id, self._clock(), request.on_break or "splice"))
+        answer = Outcome(opened, Course(opened.turn_id, self._clock(), request.on_break or "splice"))
         async with self._turns.held(opened, live.stop):
-            await self._collect(live, request, opened, answer)
+            await self._collect(live, request, answer)
             live.stoppable = False
             if answer.ended:  # whole, whatever befell us after its last word
                 answer.error, answer.stopped = None, False
                 answer.ended = await self._priced(answer.ended)
             answer.notes = live.notes
-            last = live.named(_last(opened, answer, None))
-            turn = _turn(request, opened, answer, self._clock())
-            closing = self._turns.close(opened, turn, [*live.rest(), last])
-            warning, _ = await asyncio.gather(closing, self._count(request.owner, turn))
+            turn = answer.turn(request, self._clock())
+            warning, _ = await asyncio.gather(self._keep(live, answer, turn), self._count(request.owner, turn))
             answer.notes = live.notes
-        live.end(_last(opened, answer, warning))
+        live.end(answer.last(warning))
         _tell_end(turn)
+
+    async def _keep(self, live: Live, answer: Outcome, turn: Turn) -> str | None:
+        """Store what has come of an answer; returns a warning where that is not known to have been done."""
+        if answer.changes_nothing:
+            self._turns.give_back(answer.opened)
+            return None
+        last = live.named(answer.last(None))
+        return await self._turns.close(answer.opened, answer.merged(turn), [*live.rest(), last])
 
     async def _priced(self, said: ChatResponse) -> ChatResponse:
         """Return an answer with its cost; one from the cache has its own."""
@@ -223,16 +219,18 @@ class Streams:
                 raise
             live.relay(rest_of(found[0], before.key, ()))
 
-    async def _collect(self, live: Live, request: ChatRequest, opened: Opened, answer: _Answer) -> None:
+    async def _collect(self, live: Live, request: ChatRequest, answer: Outcome) -> None:
         """Run the router, show its events and remember how it went; never raises what the turn can tell."""
+        opened = answer.opened
         total = min(filter(None, (request.timeout, self._config.limits.timeout.total)))
         try:
             async with (
                 asyncio.timeout(total),
-                contextlib.aclosing(self._answers.answer(request, opened.turns, answer.course)) as events,
+                contextlib.aclosing(self._answers.answer(opened.asked, opened.turns, answer.course)) as events,
             ):
                 async for event in events:
-                    self._take(live, opened, answer, event)
+                    for shown in answer.take(event):
+                        live.put(shown)
                     if live.behind:  # a provider that floods us must let the log be written
                         await asyncio.sleep(0)
         except TimeoutError:
@@ -249,73 +247,12 @@ class Streams:
             log.exception("answer_failed")
             answer.error = WarpError(f"The gateway failed: {type(error).__name__}.")
 
-    def _take(self, live: Live, opened: Opened, answer: _Answer, event: Event) -> None:
-        if isinstance(event, Ended):
-            answer.ended = event.response
-            return
-        if isinstance(event, Started):
-            event = replace(
-                event,
-                session_id=opened.session_id,
-                stream_id=opened.stream_id,
-                turn_id=opened.turn_id,
-                warnings=(*opened.warnings, *event.warnings),
-                session_status=opened.status,
-            )
-        live.put(event)
-
 
 async def _stopped(live: Live) -> None:
     """Stop an answer and wait until its part is stored; a reader that is in a hurry may leave before."""
     live.stop()
     if live.task is not None:
         await asyncio.wait({live.task})
-
-
-def _response(opened: Opened, answer: _Answer) -> ChatResponse:
-    """Return the answer as far as it has come, with what only the stream knows."""
-    course = answer.course
-    said = answer.ended or ChatResponse(
-        text="".join(course.text),
-        result=Result.STOPPED if answer.stopped else Result.UNKNOWN,
-        model=course.model or "",
-        route=tuple(course.route),
-        warnings=tuple(course.warnings),
-        first_token=course.first_token,
-    )
-    return replace(
-        said,
-        session_id=opened.session_id,
-        turn_id=opened.turn_id,
-        stream_id=opened.stream_id,
-        session_status=opened.status,
-        warnings=(*opened.warnings, *said.warnings, *answer.notes),
-    )
-
-
-def _turn(request: ChatRequest, opened: Opened, answer: _Answer, now: float) -> Turn:
-    said = _response(opened, answer)
-    error = {"code": answer.error.code, "message": answer.error.message} if answer.error else None
-    return Turn(
-        id=opened.turn_id,
-        n=opened.n,
-        prompt=request.prompt,
-        response=said.text,
-        status=_status(answer),
-        result=said.result,
-        model=said.model or None,
-        started_at=opened.now,
-        ended_at=opened.now + now - answer.course.since,
-        route=said.route,
-        usage=said.usage,
-        cost=said.cost,
-        first_token=said.first_token,
-        tool_calls=said.tool_calls,
-        source=request.source,
-        error=error,
-        attachments=request.attachments,
-        tool_results=request.tool_results,
-    )
 
 
 def _tell_end(turn: Turn) -> None:
@@ -331,20 +268,3 @@ def _tell_end(turn: Turn) -> None:
         output_tokens=turn.usage.output_tokens,
         cost=turn.cost,
     )
-
-
-def _status(answer: _Answer) -> Status:
-    if answer.ended:
-        return "complete"
-    if answer.stopped:
-        return "stopped"
-    return "interrupted" if answer.course.text else "failed"
-
-
-def _last(opened: Opened, answer: _Answer, warning: str | None) -> Event:
-    said = _response(opened, answer)
-    if warning:
-        said = replace(said, warnings=(*said.warnings, warning))
-    if answer.error is not None:
-        return Failed(answer.error, said if answer.course.model else None)
-    return Ended(said)

@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import policy
+from .branches import asked_on, placed
 from .errors import FenceLost, InvalidRequest, InvalidSessionId, SessionBusy, StoreUnavailable, WarpError
 from .signals import tell
-from .stores.base import Asked, Begun, Draft, Hold, Lives, Orphan, Waiting
+from .stores.base import NOT, Asked, Begun, Draft, GoingOn, Hold, Lives, Orphan, Waiting
 from .types import Result, SessionKey, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from .base import Chances
     from .config import WarpConfig
     from .orphans import Orphans
     from .stores.base import Store
-    from .types import ChatRequest, Event
+    from .types import ChatRequest, Event, Source
+
+    Stop = Callable[[str, str], Awaitable[bool]]
 
 log = logging.getLogger("warp_magics.sessions")
 
@@ -51,6 +54,8 @@ class Opened:
     n: int
     now: float
     turns: tuple[Turn, ...]
+    asked: ChatRequest
+    """What a model is asked, behind ``turns``."""
     hold: Hold | None = None
     session_id: str | None = None
     status: Literal["restarted", "stateless"] | None = None
@@ -112,47 +117,70 @@ class Turns:
             raise InvalidRequest("A turn's id has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
         return request.turn_id
 
-    async def open(self, request: ChatRequest, turn_id: str) -> Opened | Before:
+    async def open(self, request: ChatRequest, turn_id: str, stop: Stop) -> Opened | Before:
         """Give a prompt its turn: the session's next number and the turns before it.
 
-        Waits in line while others have the session. Raises InvalidRequest, InvalidSessionId, SessionNotFound,
-        SessionBusy; a store that is down is no error: the turn is answered without history and says so.
+        Waits in line while others have the session; with ``stop``, an answer to the same source that it is to replace
+        is stopped first. Raises InvalidRequest, InvalidSessionId, SessionNotFound, SessionBusy, TurnNotFound; a store
+        that is down is no error: the turn is answered without history and says so, unless there is no prompt without it.
         """
         policy.check(request)
         if not request.store:
-            return Opened(turn_id, 1, self._chances.wall(), _told(request.history))
+            return Opened(turn_id, 1, self._chances.wall(), _told(request.history), request)
         wanted = self._chances.new_id() if request.session_id is None else check_session_id(request.session_id)
         key = SessionKey(request.owner, wanted)
         holder = f"{turn_id}@{self._name}#{next(self._tries)}"  # the same turn asked twice is one of them's
         try:
-            begun = await self._begin(key, holder, request, turn_id)
+            begun = await self._begin(key, holder, request, turn_id, stop)
         except StoreUnavailable as error:
+            if request.continues is not None:
+                raise
             tell(log, "store_unavailable", level=logging.WARNING, reason=error.message)
             return Opened(
                 turn_id,
                 1,
                 self._chances.wall(),
                 _told(request.history),
+                request,
                 session_id=request.session_id,
                 status="stateless",
                 warnings=(WITHOUT_HISTORY,),
             )
         if isinstance(begun, Asked):
             return Before(key, begun.n)
+        try:
+            place = placed(request, begun.turns)
+        except WarpError:
+            self._in_background(self._let_go(key, holder))
+            raise
         again = begun.status == "restarted"
+        asked, turns = asked_on(request, _told(request.history) or begun.turns, place)
+        going_on = GoingOn(place.before, turn_id) if place.before else NOT
         return Opened(
-            turn_id,
+            place.before.id if place.before else turn_id,
             begun.n,
             begun.now,
-            _told(request.history) or begun.turns,
-            Hold(key, begun.n, holder),
+            turns,
+            asked,
+            Hold(key, begun.n, holder, place.keep, going_on),
             key.id,
             "restarted" if again else None,
-            (STARTED_AGAIN,) if again else (),
+            ((STARTED_AGAIN,) if again else ()) + place.warnings,
         )
 
-    async def _begin(self, key: SessionKey, holder: str, request: ChatRequest, turn_id: str) -> Begun | Asked:
-        draft = Draft(turn_id, request.prompt, request.source, request.attachments, request.tool_results)
+    def give_back(self, opened: Opened) -> None:
+        """Let the session go as if nothing had been asked."""
+        if opened.hold is not None:
+            self._in_background(self._let_go(opened.hold.key, opened.hold.holder))
+
+    async def _begin(
+        self, key: SessionKey, holder: str, request: ChatRequest, turn_id: str, stop: Stop
+    ) -> Begun | Asked:
+        draft = Draft(
+            turn_id, request.prompt, request.source, request.attachments, request.tool_results, request.continues
+        )
+        own = request.source if request.replaces == "source" and request.source.cell else None
+        seen: int | None = None
         create = request.create_session or request.session_id is None
         deadline = self._chances.clock() + self._wait
         while True:
@@ -168,8 +196,18 @@ class Turns:
                 )
             if isinstance(said, Orphan):
                 self._orphans.notice(key, said)
+            elif said.n != seen and own is not None:
+                seen = said.n
+                self._in_background(self._stop_own(key, own, stop))
             pause = _POLL_SECONDS * said.position if isinstance(said, Waiting) else _LONGEST_POLL
             await self._paused(min(_LONGEST_POLL, pause), key, holder)
+
+    async def _stop_own(self, key: SessionKey, source: Source, stop: Stop) -> None:
+        """Stop the answer that is being made for ``source``, which is asking anew."""
+        with contextlib.suppress(WarpError):
+            live = await self._store.live(key)
+            if live and live[1].source == source:
+                await stop(key.owner, f"{key.id}~{live[0]}")
 
     async def _paused(self, seconds: float, key: SessionKey, holder: str) -> None:
         try:

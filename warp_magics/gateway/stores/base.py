@@ -37,6 +37,8 @@ class Draft:
     source: Source = field(default_factory=Source)
     attachments: tuple[Attachment, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
+    continues: str | None = None
+    """The turn that it goes on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Another turn has the session; ``position`` in the queue counts from 1."""
+    """Another turn, number ``n`` (None: it has just ended), has the session; ``position`` in the queue counts from 1."""
 
     position: int
+    n: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,33 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
+class GoingOn:
+    """A turn that goes on with the session's last one, ``before``: it is stored in its place and under its id.
+
+    ``asked_as`` is the id under which it was asked to go on.
+    """
+
+    before: Turn | None = None
+    asked_as: str = ""
+
+
+NOT = GoingOn()
+"""A turn of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
-    """A session as its holder has it: written only while ``n`` is its last turn and ``holder`` began that."""
+    """A session as its holder has it: written only while ``n`` is its last turn and ``holder`` began that.
+
+    ``keep`` is how many of the oldest turns stay before this one (None: all); those behind them become a branch in the
+    write that has its first word.
+    """
 
     key: SessionKey
     n: int
     holder: str
+    keep: int | None = None
+    going_on: GoingOn = NOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +218,7 @@ class Store(Shared, Protocol):
     async def orphan(self, key: SessionKey) -> Orphan | None:
         """Return the turn whose holder has died, if there is one; raises SessionNotFound."""
 
-    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives) -> bool:
+    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives, going_on: GoingOn = NOT) -> bool:
         """End an orphan: as ``append``, by whoever has found it; twice is once, False where it is none (any more)."""
 
     # -- streams -----------------------------------------------------------------------------------
@@ -204,6 +228,9 @@ class Store(Shared, Protocol):
 
         Raises StreamNotFound where there is no log and no turn ``n`` is open.
         """
+
+    async def live(self, key: SessionKey) -> tuple[int, Draft] | None:
+        """Return the turn that is being answered, and its number."""
 
     async def ask_to_stop(self, key: SessionKey, n: int) -> bool:
         """Tell the producer of stream ``n`` to end it; False where there is none."""

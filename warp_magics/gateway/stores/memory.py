@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import BranchNotFound, FenceLost, SessionExists, StreamNotFound
 from ..types import Ended, Failed, SessionEvent
-from .base import Asked, Begun, Log, Logged, Store, Tree, Waiting
+from .base import NOT, Asked, Begun, Log, Logged, Store, Tree, Waiting
 from .memory_answers import MemoryAnswers
 from .memory_models import MemoryModels
 from .memory_parts import SETTLED, Changes, Open, page, place_of
 from .memory_shelf import Shelf, number_of
-from .records import no_session, title_of
+from .records import has_word, no_session, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..types import Event, Page, Session, SessionKey, Status, Turn
-    from .base import Draft, Graft, Hold, Lives, Orphan
+    from .base import Draft, GoingOn, Graft, Hold, Lives, Orphan
     from .memory_parts import Kept
 
 
@@ -55,7 +55,7 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
         if orphan := kept.orphan(now):
             return orphan
         if held or position > 1:
-            return Waiting(position)
+            return Waiting(position, kept.open.begun.n if kept.open else None)
         kept.queue.leave(holder)
         kept.n += 1
         begun = Begun(kept.n, now, status, tuple(kept.turns))
@@ -89,6 +89,8 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
         """See Store."""
         kept, turn = self._held(hold)
         last = self._shelf.add(hold.key, hold.n, events, lives)
+        if has_word(events) and last >= number_of(events[-1]):
+            self._put_aside(hold, kept)
         self._shelf.keep(hold.key, kept, lives)
         self._changes.tell(hold.key)
         return Logged(last, turn.stop)
@@ -96,20 +98,21 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
     async def append(self, hold: Hold, turn: Turn, events: Sequence[Event], lives: Lives) -> bool:
         """See Store."""
         before = self._shelf.alive(hold.key)
-        if before and before.stored.get(turn.id) == (hold.n, hold.holder):
+        if before and before.stored.get(hold.going_on.asked_as or turn.id) == (hold.n, hold.holder):
             return True
         kept, _ = self._held(hold)
-        self._end(hold.key, kept, turn, events, lives)
+        self._put_aside(hold, kept)
+        self._end(hold.key, kept, turn, events, lives, going_on=hold.going_on)
         return True
 
     async def orphan(self, key: SessionKey) -> Orphan | None:
         """See Store."""
         return self._shelf.found(key).orphan(self._clock())
 
-    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives) -> bool:
+    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives, going_on: GoingOn = NOT) -> bool:
         """See Store."""
         kept = self._shelf.alive(key)
-        if kept and kept.stored.get(turn.id) == (turn.n, SETTLED):
+        if kept and kept.stored.get(going_on.asked_as or turn.id) == (turn.n, SETTLED):
             return True
         orphan = kept and kept.orphan(self._clock())
         if not (kept and kept.open and orphan) or orphan.n != turn.n:
@@ -117,7 +120,7 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
         if number_of(event) != len(self._shelf.events(key, turn.n) or ()) + 1:
             return False  # its producer has said more since somebody looked
         kept.open.holder = SETTLED  # whoever held it is told so, should he come to end it himself
-        self._end(key, kept, turn, [event], lives)
+        self._end(key, kept, turn, [event], lives, going_on=going_on)
         return True
 
     # -- streams -----------------------------------------------------------------------------------
@@ -132,6 +135,12 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
             return Log(tuple((events or [])[after:]), self._is_live(key, n))
 
         return await self._changes.look(key, wait, look, lambda log: log.events or not log.live)
+
+    async def live(self, key: SessionKey) -> tuple[int, Draft] | None:
+        """See Store."""
+        kept = self._shelf.alive(key)
+        held = kept and kept.held(self._clock())
+        return (held.begun.n, held.draft) if held else None
 
     async def ask_to_stop(self, key: SessionKey, n: int) -> bool:
         """See Store."""
@@ -273,10 +282,17 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
         kept.updated_at = self._clock()
         self._shelf.keep(key, kept, lives)
 
-    def _end(self, key: SessionKey, kept: Kept, turn: Turn, events: Sequence[Event], lives: Lives) -> None:
+    def _put_aside(self, hold: Hold, kept: Kept) -> None:
+        if hold.keep is not None and kept.put_aside(hold.keep, self._clock()):
+            kept.version = self._shelf.version()
+            self._tell(hold.key, kept, SessionEvent("rewound", hold.key.id))
+
+    def _end(
+        self, key: SessionKey, kept: Kept, turn: Turn, events: Sequence[Event], lives: Lives, *, going_on: GoingOn
+    ) -> None:
         self._shelf.add(key, turn.n, events, lives)
         self._tell_turn(key, kept, "turn-ended", turn.status)
-        kept.add(turn, kept.open.holder if kept.open else SETTLED)
+        kept.add(turn, kept.open.holder if kept.open else SETTLED, going_on)
         kept.open, kept.version = None, self._shelf.version()
         self._used(key, kept, lives)
 

@@ -7,19 +7,19 @@ import contextlib
 import re
 from collections import deque
 from dataclasses import astuple, dataclass, field, replace
-from operator import add
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from ..errors import InvalidRequest
 from ..types import Branch, Page, Session, SessionEvent, Usage
-from .base import TICKET_SECONDS, Orphan
+from .base import NOT, TICKET_SECONDS, Limb, Orphan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ..types import SessionKey, Turn
-    from .base import Begun, Draft, Hold, Limb
+    from .base import Begun, Draft, GoingOn, Hold
 
 _FEED_LENGTH: Final = 256
 SETTLED: Final = ""
@@ -135,15 +135,30 @@ class Kept:
             return held.begun.n
         return self.stored.get(turn_id, (None, ""))[0]
 
-    def add(self, turn: Turn, holder: str) -> None:
-        """Put ``turn`` behind the others and count what it used."""
+    def add(self, turn: Turn, holder: str, going_on: GoingOn = NOT) -> None:
+        """Put ``turn`` behind the others, or in the place of the one it goes on with, and count what it used."""
+        before = going_on.before
+        if before is not None and self.turns and self.turns[-1].id == before.id:
+            self.turns.pop()
         self.turns.append(turn)
-        self.stored[turn.id] = (turn.n, holder)
-        self.usage = Usage(*map(add, astuple(self.usage), astuple(turn.usage)))
+        self.stored[going_on.asked_as or turn.id] = (turn.n, holder)
+        used = map(add, astuple(self.usage), astuple(turn.usage))
+        self.usage = Usage(*map(sub, used, astuple(before.usage if before else Usage())))
         if turn.cost is not None:
-            self.cost = (self.cost or 0.0) + turn.cost
+            self.cost = (self.cost or 0.0) + turn.cost - ((before and before.cost) or 0.0)
         if turn.model:
             self.models.add(turn.model)
+
+    def put_aside(self, keep: int, now: float) -> bool:
+        """Make a branch of the turns behind the oldest ``keep``; False where there are none, as when it is done again."""
+        tail = tuple(self.turns[keep:])
+        if not tail:
+            return False
+        after = self.turns[keep - 1].id if keep else None
+        self.branches[self.next_branch] = Limb(self.next_branch, after, now, tail)
+        self.next_branch += 1
+        del self.turns[keep:]
+        return True
 
     def described(self, key: SessionKey, now: float) -> Session:
         """Return its description."""

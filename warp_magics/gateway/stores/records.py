@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import orjson
 
 from ..errors import SessionNotFound
-from ..types import Attachment, Attempt, Branch, Call, Result, Session, Source, ToolResult, Turn, Usage, UsageRow
+from ..types import (
+    Attachment,
+    Attempt,
+    Branch,
+    Call,
+    Result,
+    Session,
+    Source,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Usage,
+    UsageRow,
+)
 from .base import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ..types import SessionKey
+    from ..types import Event, SessionKey
 
 VERSION: Final = 1
 _TITLE: Final = 60
@@ -67,6 +81,11 @@ def load(data: bytes) -> Turn:
     )
 
 
+def has_word(events: Iterable[Event]) -> bool:
+    """Return whether an answer has begun in ``events``: with its first word, or the first tool it calls."""
+    return any(isinstance(event, Text | ToolCall) for event in events)
+
+
 def dump_draft(draft: Draft) -> bytes:
     """Return ``draft`` as JSON."""
     return orjson.dumps(asdict(draft))
@@ -81,6 +100,7 @@ def load_draft(data: bytes) -> Draft:
         source=_made(Source, raw["source"]),
         attachments=tuple(_made(Attachment, one) for one in raw.get("attachments", ())),
         tool_results=tuple(_made(ToolResult, one) for one in raw.get("tool_results", ())),
+        continues=raw.get("continues"),
     )
 
 
@@ -89,8 +109,11 @@ def _made(kind: type[_T], fields: dict[str, Any]) -> _T:
     return kind(**{name: value for name, value in fields.items() if name in known})
 
 
-def counts(turns: Sequence[Turn]) -> list[str | int | float]:
-    """Return what ``turns`` add to their session's counters: field, increment, field, increment, ..."""
+def counts(turns: Sequence[Turn], before: Turn | None = None) -> list[str | int | float]:
+    """Return what ``turns`` add to their session's counters: field, increment, field, increment, ...
+
+    Less what they have from ``before``, with which the last of them goes on.
+    """
     told: dict[str, int | float] = {}
     for turn in turns:
         for name in USAGE:
@@ -99,6 +122,11 @@ def counts(turns: Sequence[Turn]) -> list[str | int | float]:
             told["cost"] = told.get("cost", 0.0) + turn.cost
         if turn.model:
             told[f"model {turn.model}"] = told.get(f"model {turn.model}", 0) + 1
+    if before is not None:
+        for name in USAGE:
+            told[name] -= getattr(before.usage, name)
+        if before.cost is not None:
+            told["cost"] = told.get("cost", 0.0) - before.cost
     return [part for pair in told.items() for part in pair]
 
 

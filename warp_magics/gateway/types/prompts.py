@@ -141,6 +141,9 @@ class ChatRequest:
     its text comes anew (``restart``), or the answer ends (``error``); None is ``splice`` where somebody reads along.
     ``cache`` says whether an answer given before may be given again, None: as configured.
     ``turn_id`` is the asker's own id for the turn: asked again with it, the answer is followed, not asked for anew.
+    ``replaces`` asks in the place of a turn of the session, which moves to a branch with those behind it once the answer
+    has begun: a turn's id, or ``source``, the turn of the same notebook and cell, where there is one. ``continues`` is the
+    id of the session's last turn, which broke off and is to be gone on with; then there is no prompt.
     """
 
     prompt: str
@@ -158,6 +161,8 @@ class ChatRequest:
     on_break: Literal["splice", "restart", "error"] | None = None
     cache: bool | None = None
     turn_id: str | None = None
+    replaces: str | None = None
+    continues: str | None = None
     attachments: tuple[Attachment, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
     form: Form = Form()

@@ -122,6 +122,8 @@ class Ask(_Body):
     timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     on_break: Literal["splice", "restart", "error"] | None = None
     cache: bool | None = None
+    replaces: str | None = None
+    continues: str | None = Field(default=None, alias="continue")
     attachments: list[File] = []
     tools: list[Annotated[Function, BeforeValidator(_function)]] = []
     tool_choice: str | None = None
@@ -174,7 +176,7 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
     UnprocessableRequest for fields that are unknown or wrong, with their names.
     """
     raw = _object(body, such_as='{"prompt": "…"}')
-    if not raw.get("prompt") and not raw.get("toolResults"):
+    if not raw.get("prompt") and not raw.get("toolResults") and raw.get("continue") is None:
         raise InvalidRequest("The prompt is missing or empty.")
     if turn_id is not None and not _TURN_ID.fullmatch(turn_id):
         raise InvalidRequest("An Idempotency-Key has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
@@ -195,6 +197,8 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
         on_break=ask.on_break,
         cache=ask.cache,
         turn_id=turn_id,
+        replaces=ask.replaces,
+        continues=ask.continues,
         attachments=tuple(
             Attachment(one.kind, one.name, one.media_type, one.text, one.data) for one in ask.attachments
         ),

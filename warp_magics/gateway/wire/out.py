@@ -60,6 +60,8 @@ def ask_bytes(request: ChatRequest) -> bytes:
         timeout=given.timeout,
         onBreak=given.on_break,
         cache=given.cache,
+        replaces=given.replaces,
+        **{"continue": given.continues},
         attachments=[_attachment(one) for one in given.attachments] or None,
         toolResults=[_tool_result(one) for one in given.tool_results] or None,
         tools=[_tool(one) for one in given.form.tools] or None,

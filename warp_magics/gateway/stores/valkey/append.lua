@@ -1,9 +1,11 @@
 -- needs session.lua
 -- A turn ends: store it, log its last events, let its session go. Told again, it does nothing.
 -- KEYS[8] stream
--- ARGV n holder turn_id json status ttl_ms stream_ms first number_of_events events ... then counts: field, increment ...
+-- ARGV n holder turn_id json status ttl_ms stream_ms kept before first number_of_events events ... then counts: field,
+-- increment ... kept: how many of the oldest turns stay before it, '' for all. before: the id of the last turn where this
+-- one goes on with it, else ''.
 -- Without a holder it settles an orphan: a turn that is open and that nobody holds.
-local n, holder, turn_id, json, status, ttl, stream_ms, first, events = unpack(ARGV, 1, 9)
+local n, holder, turn_id, json, status, ttl, stream_ms, kept, goes_on, first, events = unpack(ARGV, 1, 11)
 local before, settled = stored_as(turn_id)
 if before then
   if settled ~= (holder == '' and '~' or '') then
@@ -29,10 +31,11 @@ elseif not is_open(n, holder) then
   redis.call('HSET', META, 'n', n)
 end
 events = tonumber(events)
-add(KEYS[8], n, tonumber(first), {unpack(ARGV, 10, 9 + events)}, stream_ms)
+add(KEYS[8], n, tonumber(first), {unpack(ARGV, 12, 11 + events)}, stream_ms)
+put_aside(kept)
 redis.call('HINCRBY', META, 'version', 1)
 local counts = {}
-for i = 10 + events, #ARGV, 2 do
+for i = 12 + events, #ARGV, 2 do
   counts[ARGV[i]] = ARGV[i + 1]
 end
 count(counts)
@@ -41,8 +44,13 @@ local at = 0
 for _ = 1, RECENT do
   at = string.find(recent, ' ', at + 1, true) or #recent
 end
--- Nothing between these two may fail: a turn that is not known to be stored is stored again.
-redis.call('LPUSH', TURNS, json)
+local last = goes_on ~= '' and redis.call('LINDEX', TURNS, 0)
+-- Nothing from here to the list of recent ones may fail: a turn that is not known to be stored is stored again.
+if last and cjson.decode(last).id == goes_on then
+  redis.call('LSET', TURNS, 0, json)
+else
+  redis.call('LPUSH', TURNS, json)
+end
 redis.call('HSET', META, 'recent', string.sub(recent, 1, at), 'updated', NOW)
 redis.call('HDEL', META, 'stop')
 redis.call('DEL', DRAFT, LOCK)

@@ -65,7 +65,7 @@ if held or draft[1] or ahead > 0 then
   if draft[1] and not held then
     return {'orphan', tonumber(draft[1]), draft[4], draft[5]}
   end
-  return {'waiting', ahead + 1}
+  return {'waiting', ahead + 1, tonumber(draft[1]) or false}
 end
 
 -- A full store refuses a script whole only where its first write is one that needs room.

@@ -74,6 +74,28 @@ local function add(stream, n, first, events, ttl)
   return last
 end
 
+-- Make a branch of the turns behind the oldest ones, kept, where there are any; '' keeps all. Done again, it does nothing.
+local function put_aside(kept)
+  local tail = kept == '' and 0 or redis.call('LLEN', TURNS) - tonumber(kept)
+  if tail <= 0 then
+    return
+  end
+  local last = redis.call('LINDEX', TURNS, tail)
+  local number = whole((redis.call('HGET', META, 'newest branch') or 0) + 1)
+  local list = BASE .. ':branch:' .. number
+  redis.call('DEL', list)
+  for _ = 1, tail do
+    redis.call('LMOVE', TURNS, list, 'LEFT', 'RIGHT')
+  end
+  local numbers = branches()
+  numbers[#numbers + 1] = number
+  redis.call('HSET', META, 'branch ' .. number, NOW .. ' ' .. (last and cjson.decode(last).id or ''),
+    'branches', table.concat(numbers, ' '), 'newest branch', number)
+  redis.call('HINCRBY', META, 'version', 1)
+  redis.call('PEXPIRE', list, redis.call('PTTL', META))
+  tell('rewound')
+end
+
 -- Count what a turn cost. counts: field, increment, ... A counter that cannot hold more (a provider may tell any number)
 -- stays as it is: no turn is lost for it.
 local function count(counts)

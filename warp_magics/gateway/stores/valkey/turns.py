@@ -10,7 +10,7 @@ from ...errors import FenceLost, StoreUnavailable, StreamNotFound
 from ...signals import tell
 from ...types import SessionKey
 from .. import records
-from ..base import TICKET_SECONDS, Asked, Begun, Draft, Log, Logged, Orphan, Waiting
+from ..base import NOT, TICKET_SECONDS, Asked, Begun, Draft, Hold, Log, Logged, Orphan, Waiting
 from ..logs import dump_event, load_events
 from .keys import milliseconds
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...types import Event, Turn
-    from ..base import Hold, Lives
+    from ..base import GoingOn, Lives
     from .keys import Keys
     from .link import Link
 
@@ -100,6 +100,7 @@ class TurnVerbs(Listing):
             "log",
             self._keys.session(hold.key, stream=hold.n),
             *(hold.n, hold.holder, milliseconds(lives.stream), number_of(events[0])),
+            _kept(hold) if records.has_word(events) else "",
             *map(dump_event, events),
         )
         if last == b"fenced":
@@ -108,28 +109,28 @@ class TurnVerbs(Listing):
 
     async def append(self, hold: Hold, turn: Turn, events: Sequence[Event], lives: Lives) -> bool:
         """See Store."""
-        said, copied = await self._append(hold.key, hold.holder, turn, events, lives)
+        said, copied = await self._append(hold, turn, events, lives)
         if said == b"fenced":
             raise _lost(hold.key)
         await self._list(hold.key, turn.ended_at)
         return copied
 
-    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives) -> bool:
+    async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives, going_on: GoingOn = NOT) -> bool:
         """See Store."""
-        said, _ = await self._append(key, "", turn, [event], lives)
+        said, _ = await self._append(Hold(key, turn.n, "", going_on=going_on), turn, [event], lives)
         return bool(said == b"stored")
 
-    async def _append(
-        self, key: SessionKey, holder: str, turn: Turn, events: Sequence[Event], lives: Lives
-    ) -> tuple[Any, bool]:
+    async def _append(self, hold: Hold, turn: Turn, events: Sequence[Event], lives: Lives) -> tuple[Any, bool]:
+        before, asked_as = hold.going_on.before, hold.going_on.asked_as or turn.id
         return await self._link.copied_script(
             "append",
-            self._keys.session(key, stream=turn.n),
-            *(turn.n, holder, turn.id, records.dump(turn), turn.status),
+            self._keys.session(hold.key, stream=turn.n),
+            *(turn.n, hold.holder, asked_as, records.dump(turn), turn.status),
             *(milliseconds(lives.session), milliseconds(lives.stream)),
+            *(_kept(hold), before.id if before else ""),
             *(number_of(events[0]) if events else 1, len(events)),
             *map(dump_event, events),
-            *records.counts([turn]),
+            *records.counts([turn], before),
         )
 
     async def orphan(self, key: SessionKey) -> Orphan | None:
@@ -165,6 +166,12 @@ class TurnVerbs(Listing):
         making = bool(held) and held.startswith(f"{n} ".encode())
         return _log(entries, n, after, held=making and not _log(newest, n, 0, held=False).ended)
 
+    async def live(self, key: SessionKey) -> tuple[int, Draft] | None:
+        """See Store."""
+        lock, draft = (self._keys.of(key, what) for what in ("lock", "draft"))
+        held, (n, told) = await self._link.pipe(("EXISTS", lock), ("HMGET", draft, "n", "json"))
+        return (int(n), records.load_draft(told)) if held and n is not None else None
+
     async def ask_to_stop(self, key: SessionKey, n: int) -> bool:
         """See Store."""
         return bool(await self._link.script("stop", self._keys.session(key), n))
@@ -173,6 +180,10 @@ class TurnVerbs(Listing):
 def number_of(event: Event) -> int:
     """Return K of an event's id ``N-K``."""
     return int(event.id.partition("-")[2])
+
+
+def _kept(hold: Hold) -> int | str:
+    return "" if hold.keep is None else hold.keep
 
 
 def _lost(key: SessionKey) -> FenceLost:
@@ -186,7 +197,7 @@ def _begun(key: SessionKey, said: Sequence[Any]) -> Begun | Waiting | Asked | Or
         case b"missing":
             raise records.no_session(key.id)
         case b"waiting":
-            return Waiting(int(said[1]))
+            return Waiting(int(said[1]), said[2])
         case b"asked":
             return Asked(int(said[1]))
         case b"orphan":
