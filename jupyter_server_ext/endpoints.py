@@ -106,17 +106,23 @@ class Endpoints:
 
     async def prompt(self, request: Request) -> Response:
         """``POST api/v1/prompt``."""
-        said = await self._gateway.ask(self._ask(request))
+        asked = self._ask(request)
+        if self._says(request, "dryRun"):
+            return Response(wire.preview_json(await self._gateway.preview(asked)))
+        said = await self._gateway.ask(asked)
         return Response(wire.response_json(said), headers=self._told(said))
 
     async def stream(self, request: Request) -> Response | EventStream:
         """``POST api/v1/stream``: what fails before a model has begun, and within the first seconds, has its status.
 
-        With ``resume``, a session and a ``Last-Event-ID`` nothing is asked: that stream is followed.
+        With ``resume``, a session and a ``Last-Event-ID`` nothing is asked: that stream is followed. A dry run is answered
+        as by ``prompt``.
         """
         asked = self._ask(request)
         seen = request.headers.get("last-event-id")
-        if seen and asked.session_id and wire.json_of(request.body).get("resume") is True:
+        if self._says(request, "dryRun"):
+            return await self.prompt(request)
+        if seen and asked.session_id and self._says(request, "resume"):
             return await self._followed(asked.owner, _stream_of(asked.session_id, seen), seen)
         known = {self._session_header: check_session_id(asked.session_id)} if asked.session_id else {}
         pump = Pump.of(self._gateway.stream(asked))
@@ -250,6 +256,10 @@ class Endpoints:
         if len(request.body) > self._body_size:
             raise errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
         return request.body
+
+    @staticmethod
+    def _says(request: Request, name: str) -> bool:
+        return wire.json_of(request.body).get(name) is True
 
     def _ask(self, request: Request) -> ChatRequest:
         key = request.headers.get("idempotency-key")

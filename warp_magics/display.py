@@ -6,17 +6,21 @@ times a second; where updates are not wanted it is shown once, whole; a terminal
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from .formats import growing, whole
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .gateway import Attempt, ChatResponse
+    from .gateway import Attempt, ChatResponse, Event
+    from .grammar import Format
 
 REDRAW_SECONDS: Final = 0.05
 _MINUTE: Final = 100.0  # seconds up to which a wait is told in seconds
@@ -25,7 +29,15 @@ _MINUTE: Final = 100.0  # seconds up to which a wait is told in seconds
 class LiveReply:
     """One answer on the screen. ``stream`` false shows it once, at its end. ``clock`` is monotonic seconds."""
 
-    def __init__(self, shell: InteractiveShell, *, stream: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        *,
+        stream: bool,
+        format_: Format = "markdown",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._format = format_
         self._stream = stream and os.environ.get("WARP_STREAM") != "0"
         self._kernel = hasattr(shell, "kernel")
         self._clock = clock
@@ -39,7 +51,7 @@ class LiveReply:
         self._text += text
         due = not self._kernel or self._clock() - self._drawn_at >= REDRAW_SECONDS
         if self._stream and due and len(self._text) > self._shown:
-            self._draw({})
+            self._draw({}, growing(self._format, self._text))
 
     def restart(self) -> None:
         """Forget the text so far: it comes anew."""
@@ -49,11 +61,12 @@ class LiveReply:
         """Show the whole text, and the route in the output's metadata; what is empty is not shown."""
         metadata = {} if response is None else {"warp": summary(response)}
         if self._text:
-            self._draw(metadata)
+            of_format = response is not None and response.result == "COMPLETE"
+            self._draw(metadata, (whole if of_format else growing)(self._format, self._text))
         if not self._kernel and self._text:
             print()  # noqa: T201 - a terminal's prompt begins on a line of its own
 
-    def _draw(self, metadata: dict[str, Any]) -> None:
+    def _draw(self, metadata: dict[str, Any], bundle: dict[str, Any]) -> None:
         self._drawn_at = self._clock()
         shown, self._shown = self._shown, len(self._text)
         if not self._kernel:
@@ -61,7 +74,6 @@ class LiveReply:
             return
         from IPython.display import display
 
-        bundle = {"text/markdown": self._text, "text/plain": self._text}
         if self._handle is not None:
             # An update replaces data and metadata, so each one is whole.
             self._handle.update(bundle, raw=True, metadata=metadata)
@@ -69,6 +81,29 @@ class LiveReply:
             self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
         else:
             display(bundle, raw=True, metadata=metadata)
+
+
+def shown_live(events: Generator[Event, None, None], reply: LiveReply) -> ChatResponse:
+    """Show an answer as it comes and return it whole, ``reply`` not yet ended: raises its error, which ends it."""
+    from .gateway import Ended, Failed, Restarted, Text
+
+    with contextlib.closing(events):
+        try:
+            for event in events:
+                match event:
+                    case Text(text=text):
+                        reply.add(text)
+                    case Restarted():
+                        reply.restart()
+                    case Failed(error=error, response=part):
+                        reply.end(part)
+                        raise error
+                    case Ended(response=response):
+                        return response
+        except KeyboardInterrupt:
+            reply.end(None)
+            raise
+    raise AssertionError("a stream ends with Ended or Failed")
 
 
 def show_route(response: ChatResponse) -> None:
@@ -143,3 +178,32 @@ def summary(response: ChatResponse) -> dict[str, Any]:
         "cost": response.cost,
         "warnings": list(response.warnings),
     }
+
+
+def show(shown: object) -> None:
+    """Display an object of ours."""
+    from IPython.display import display
+
+    display(shown)
+
+
+def show_whole(text: str) -> None:
+    """Display the whole text of an answer."""
+    from IPython.display import display
+
+    display(whole("markdown", text), raw=True)
+
+
+def chosen(blocks: Sequence[str]) -> str:
+    """Return the one of ``blocks`` that the user wants, the first where nobody can be asked."""
+    if len(blocks) == 1:
+        return blocks[0]
+    for number, block in enumerate(blocks, start=1):
+        print(f"{number}  {block.strip().splitlines()[0]}")  # noqa: T201 - a question is asked as input() asks it
+    while True:
+        try:
+            said = input(f"Which of them goes into the next cell? 1 to {len(blocks)} [1]: ").strip() or "1"
+        except (EOFError, RuntimeError):  # no terminal, or a front end that takes no input (StdinNotImplementedError)
+            said = "1"
+        if said.isdigit() and 1 <= int(said) <= len(blocks):
+            return blocks[int(said) - 1]

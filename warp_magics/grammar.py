@@ -7,7 +7,7 @@ import difflib
 import keyword
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,111 +17,186 @@ class UsageError(ValueError):
     """A line cannot be read; the message names the word at fault and the nearest that would do."""
 
 
+Format: TypeAlias = Literal["markdown", "text", "code", "json", "html", "math"]
+FORMATS: Final[tuple[Format, ...]] = ("markdown", "text", "code", "json", "html", "math")
+ON_BREAK: Final = ("restart", "splice", "error")
+
+
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """What the line of a ``%%warp`` cell says; None is "not said"."""
+    """What the line of a ``%%warp`` cell says; None is "not said", ``timeout`` is in seconds."""
 
-    session: str | None
-    models: tuple[str, ...]
-    context: str | None
-    temperature: float | None
-    max_tokens: int | None
-    stream: bool
-    out: str | None
+    session: str | None = None
+    models: tuple[str, ...] = ()
+    context: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    format: Format = "markdown"
+    schema: str | None = None
+    attach: tuple[str, ...] = ()
+    out: str | None = None
     on_break: Literal["restart", "splice", "error"] = "restart"
+    timeout: float | None = None
+    stream: bool = True
+    raw: bool = False
+    append: bool = False
     cache: bool = False
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of ``%%warp``; ``value`` is the word its help has for what follows it, empty for a switch.
+
+    ``offers`` says what Tab completes it with: ``models``, ``sessions``, ``variables``, or the values themselves.
+    """
+
+    names: tuple[str, ...]
+    value: str
+    help: str
+    offers: str | tuple[str, ...] = ()
+    kind: type[str | int | float] = str
+    many: bool = False
+
+
+OPTIONS: Final = (
+    Option(("-s", "--session"), "ID", "the conversation; created on first use", "sessions"),
+    Option(("-m", "--model"), "SPEC", "provider:model or an alias; again for a fallback", "models", many=True),
+    Option(("-c", "--context"), "TEXT", "system text; @NAME takes it from a variable", "@variables"),
+    Option(("-a", "--attach"), "NAME", "data, figure, image, file, exception; repeatable", "variables", many=True),
+    Option(("-o", "--out"), "NAME", "bind the reply: .text .value .model .usage .cost …", "variables"),
+    Option(("-f", "--format"), "HOW", "markdown, text, code, json, html or math", FORMATS),
+    Option(("--schema",), "NAME", "an answer of this type, as .value of the reply", "variables"),
+    Option(("-t", "--temperature"), "N", "0 to 2; 0 is a value: the least random answer", kind=float),
+    Option(("--max-tokens",), "N", "the most tokens an answer may have", kind=int),
+    Option(("--top-p",), "N", "more than 0, up to 1", kind=float),
+    Option(("--seed",), "N", "the same seed asks for the same answer", kind=int),
+    Option(("--stop",), "TEXT", "end the answer before this text; repeatable", many=True),
+    Option(("--timeout",), "S", "seconds that the whole answer may take", kind=float),
+    Option(("--on-break",), "HOW", "when a model breaks off: restart, splice or error", ON_BREAK),
+    Option(("--raw",), "", "replace no {name} in the prompt"),
+    Option(("--append",), "", "ask as a new turn, also when this cell runs again"),
+    Option(("--cache",), "", "take the answer from the cache, if it is there"),
+    Option(("--no-stream",), "", "show the answer once, when it is whole"),
+    Option(("--dry",), "", "show what would be sent and its cost; send nothing"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A sub-command of ``%warp``: the words after it, what it does, how many words it needs and takes (None: any)."""
+
+    words: str
+    help: str
+    least: int = 0
+    most: int | None = 0
+    offers: str | tuple[str, ...] = ()
+    """What Tab completes its first word with."""
+
+
+COMMANDS: Final = {
+    "": Verb("", "gateway and why this one, session, models, storage"),
+    "use": Verb("ID", "make ID the session of cells that name none", 1, 1, "sessions"),
+    "new": Verb("[ID]", "begin a session, and use it", 0, 1),
+    "sessions": Verb("[TEXT]", "the sessions, last used first; those with TEXT in id or title", 0, 1),
+    "history": Verb("[ID]", "a session's turns; without ID the current one's", 0, 1, "sessions"),
+    "tree": Verb("[ID]", "its turns with the branches beside them", 0, 1, "sessions"),
+    "fork": Verb("ID [NEW] [--at N]", "a new session with ID's turns, up to and with turn N", 1, 4, "sessions"),
+    "rewind": Verb("N", "make turn N the last one; those behind it become a branch", 1, 1),
+    "rename": Verb("ID TITLE", "give a session a title", 2, None, "sessions"),
+    "delete": Verb("ID", "remove a session, its turns and branches", 1, 1, "sessions"),
+    "export": Verb("ID FILE [--force]", "write it to a .json, .md or .ipynb; --force overwrites", 2, 3, "sessions"),
+    "resume": Verb("[ID]", "show the last answer, also one that is still being made", 0, 1, "sessions"),
+    "continue": Verb("", "go on with the last turn, which was stopped or broke off"),
+    "stop": Verb("[ID]", "stop the answer being made in a session", 0, 1, "sessions"),
+    "models": Verb("", "the configured models and their state"),
+    "usage": Verb("[model|session|day]", "tokens and cost", 0, 1, ("model", "session", "day")),
+    "fix": Verb("", "explain the last exception; the mended cell comes next"),
+    "connect": Verb("URL [URL…]", "use the gateway at URL, or any of several of one", 1, None),
+    "config": Verb("[NAME VALUE]", "show the settings of this kernel, or change one", 0, 2, "settings"),
+    "help": Verb("", "this page"),
+}
+_NEEDS: Final = {"connect": "the URL of a gateway, http://HOST:PORT/warp", "use": "the ID of a session"}
+_WAY_OUT: Final = "%%warp? shows the options."
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A ``%warp`` line: its sub-command (empty: the overview) and the words after it."""
+    """A ``%warp`` line: its sub-command (empty: the overview), the words after it, and its options."""
 
     name: str
     words: tuple[str, ...]
-
-
-COMMANDS: Final = {
-    "": ("", "which gateway this is, the current session, the models and the storage"),
-    "use": ("ID", "make ID the session of cells that name none"),
-    "sessions": ("[TEXT]", "the sessions, last used first; with TEXT those whose id or title holds it"),
-    "history": ("[ID]", "a session's turns; without ID those of the current session"),
-    "models": ("", "the configured models and their state"),
-    "connect": ("URL [URL…]", "use the gateway at URL, or at any of several URLs of one, from now on"),
-    "help": ("", "this page"),
-}
-_HELP_WIDTH: Final = 80  # the terminal's own would make help differ from place to place
-_MOST: Final[dict[str, int | None]] = {
-    "": 0,
-    "use": 1,
-    "sessions": 1,
-    "history": 1,
-    "models": 0,
-    "connect": None,
-    "help": 0,
-}
-_NEEDS: Final = {"use": "the ID of a session", "connect": "the URL of a gateway, http://HOST:PORT/warp"}
+    at: int | None = None
+    force: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
     """Raises instead of leaving the process, and suggests what was meant."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message[:1].upper() + message[1:] + ". %%warp? shows the options.")
+        raise UsageError(f"{message[:1].upper()}{message[1:]}. {_WAY_OUT}")
 
 
 def _cell_parser() -> _Parser:
-    parser = _Parser(
-        prog="%%warp",
-        add_help=False,
-        allow_abbrev=False,
-        exit_on_error=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=_HELP_WIDTH),
-    )
-    add = parser.add_argument
-    add("-s", "--session", metavar="ID", help="the conversation; created on first use")
-    add("-m", "--model", metavar="SPEC", action="append", default=[], help="provider:model; again for a fallback")
-    add("-c", "--context", metavar="TEXT", help="system text")
-    add("-t", "--temperature", metavar="N", type=float, help="0 is a value: the least random answer")
-    add("--max-tokens", metavar="N", type=int, help="the most tokens an answer may have")
-    add("--no-stream", action="store_true", help="show the answer once, when it is whole")
-    add(
-        "--on-break",
-        metavar="HOW",
-        choices=("restart", "splice", "error"),
-        default="restart",
-        help="when a model breaks off in mid-answer: restart, splice or error",
-    )
-    add("--cache", action="store_true", help="take the answer from the cache, where it holds one")
-    add("-o", "--out", metavar="NAME", help="bind the reply (.text .model .usage .cost .route .session .turn)")
+    parser = _Parser(prog="%%warp", add_help=False, allow_abbrev=False, exit_on_error=False)
+    for one in OPTIONS:
+        given: dict[str, Any] = {"action": "store_true"}
+        if one.value:
+            given = {"metavar": one.value, "type": one.kind, "action": "append" if one.many else "store"}
+            given |= {"choices": one.offers} if isinstance(one.offers, tuple) and one.offers else {}
+            given |= {"default": []} if one.many else {}
+        parser.add_argument(*one.names, **given)
     return parser
 
 
 def cell_options(line: str) -> CellOptions:
     """Return what the line of a ``%%warp`` cell says; raises UsageError."""
-    parser = _cell_parser()
     try:
-        said, rest = parser.parse_known_args(_words(line))
+        said, rest = _cell_parser().parse_known_args(_words(line))
     except argparse.ArgumentError as error:
-        raise UsageError(f"{error}. %%warp? shows the options.") from None
+        raise UsageError(f"{error}. {_WAY_OUT}") from None
     if rest:
-        raise UsageError(_unknown(rest[0], [*parser._option_string_actions], "option"))  # noqa: SLF001
-    if said.out is not None and (not said.out.isidentifier() or keyword.iskeyword(said.out)):
-        raise UsageError(f"--out {said.out!r} is not a name a variable can have.")
-    if said.temperature is not None and not 0 <= said.temperature <= 2:  # noqa: PLR2004 - the field's range
-        raise UsageError(f"--temperature {said.temperature:g} is outside of 0 to 2.")
-    if said.max_tokens is not None and said.max_tokens < 1:
-        raise UsageError(f"--max-tokens {said.max_tokens} is less than 1.")
+        raise UsageError(_unknown(rest[0], [name for one in OPTIONS for name in one.names], "option"))
+    _check(said)
     return CellOptions(
         session=said.session,
         models=tuple(said.model),
         context=said.context,
         temperature=said.temperature,
         max_tokens=said.max_tokens,
-        stream=not said.no_stream,
+        top_p=said.top_p,
+        seed=said.seed,
+        stop=tuple(said.stop),
+        format=said.format or "markdown",
+        schema=said.schema,
+        attach=tuple(said.attach),
         out=said.out,
-        on_break=said.on_break,
+        on_break=said.on_break or "restart",
+        timeout=said.timeout,
+        stream=not said.no_stream,
+        raw=said.raw,
+        append=said.append,
         cache=said.cache,
+        dry=said.dry,
     )
+
+
+def _check(said: argparse.Namespace) -> None:
+    if said.out is not None and (not said.out.isidentifier() or keyword.iskeyword(said.out)):
+        raise UsageError(f"--out {said.out!r} is not a name a variable can have.")
+    if said.temperature is not None and not 0 <= said.temperature <= 2:  # noqa: PLR2004 - the field's range
+        raise UsageError(f"--temperature {said.temperature:g} is outside of 0 to 2.")
+    if said.top_p is not None and not 0 < said.top_p <= 1:
+        raise UsageError(f"--top-p {said.top_p:g} is outside of 0 to 1.")
+    if said.max_tokens is not None and said.max_tokens < 1:
+        raise UsageError(f"--max-tokens {said.max_tokens} is less than 1.")
+    if said.timeout is not None and not said.timeout > 0:
+        raise UsageError(f"--timeout {said.timeout:g} is no time: it is in seconds, and more than 0.")
+    if said.schema is not None and said.format not in (None, "json"):
+        raise UsageError(f"--schema asks for JSON, so it does not go with --format {said.format}.")
 
 
 def command(line: str) -> Command:
@@ -129,17 +204,48 @@ def command(line: str) -> Command:
     name, *words = _words(line) or [""]
     if name not in COMMANDS:
         raise UsageError(_unknown(name, [known for known in COMMANDS if known], "sub-command"))
-    most = _MOST[name]
+    verb, usage = COMMANDS[name], f"%warp {name} {COMMANDS[name].words}".strip()
+    at = _turn_number(words, usage) if name == "fork" else None
+    force = name == "export" and "--force" in words
+    if force:
+        words.remove("--force")
+    most = {"fork": 2, "export": 2}.get(name, verb.most)
+    if stray := next((word for word in words if word.startswith("--")), None):
+        raise UsageError(f"{usage}: there is no option {stray!r} here.")
     if most is not None and len(words) > most:
-        raise UsageError(f"%warp {name} {COMMANDS[name][0]}".strip() + f": {words[most]!r} is one word too many.")
-    if name in _NEEDS and not words:
-        raise UsageError(f"%warp {name} needs {_NEEDS[name]}.")
-    return Command(name, tuple(words))
+        raise UsageError(f"{usage}: {words[most]!r} is one word too many.")
+    if len(words) < verb.least:
+        raise UsageError(f"%warp {name} needs {_NEEDS.get(name, verb.words.split(' [')[0])}.")
+    if name == "rewind":
+        _number(words[0], usage)
+    return Command(name, tuple(words), at, force)
+
+
+def _turn_number(words: list[str], usage: str) -> int | None:
+    """Take ``--at N`` out of ``words``."""
+    for at, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option == "--at":
+            given = [value] if equals else words[at + 1 : at + 2]
+            del words[at : at + (1 if equals else 2)]
+            return _number(next(iter(given), ""), usage)
+    return None
+
+
+def _number(word: str, usage: str) -> int:
+    if not (word.isascii() and word.isdigit()):
+        raise UsageError(f"{usage}: {word!r} is no number of a turn; %warp history shows them.")
+    return int(word)
 
 
 def cell_help() -> str:
     """Return the options of ``%%warp``, as many lines as fit a screen."""
-    return f"%%warp [options]\nprompt, as many lines as you like\n\n{_cell_parser().format_help().partition(chr(10) * 2)[2]}"
+    names = [", ".join(one.names) + (f" {one.value}" if one.value else "") for one in OPTIONS]
+    width = max(map(len, names))
+    lines = [f"{name:<{width}}  {one.help}" for name, one in zip(names, OPTIONS, strict=True)]
+    return "\n".join(
+        ["%%warp [options]", "prompt, as many lines as you like; {name} is replaced from the notebook", *lines]
+    )
 
 
 def _words(line: str) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Bool
+from traitlets import Bool, Int
 
 from . import grammar
+from .cells import cells_of
+from .completion import Completer
 from .connect import connect, connection, disconnect, wait_with
 
 if TYPE_CHECKING:
@@ -19,11 +22,17 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .answers import Answers
     from .connect import Connection
-    from .display import LiveReply
-    from .gateway import ChatRequest, ChatResponse, Event
+    from .gateway import ChatRequest
     from .portal import Waiter
+    from .schema import Wanted
     from .tables import Table
+
+_FIX: Final = (
+    "This cell of a notebook failed:\n\n```python\n{code}\n```\n\n```\n{traceback}\n```\n\n"
+    "Say in a few sentences why. Then give the whole cell, mended, in one ```python block."
+)
 
 
 @magics_class
@@ -35,118 +44,229 @@ class WarpMagics(Magics):
         help="While a cell waits for its answer, let the kernel's own loop go on serving widgets and comms.",
     ).tag(config=True)
     route_line = Bool(default_value=True, help="Show under each answer who gave it.").tag(config=True)
+    attach_tokens = Int(default_value=4000, min=100, help="The most tokens of a text that is attached.").tag(
+        config=True
+    )
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._shell = shell
         self._session: str | None = None
         self._said: set[str] = set()
-        self._ran: set[str] = set()
+        self._asked: dict[str, ChatRequest] = {}  # what was asked last in each session
+        self.cells = cells_of(shell)
 
     @no_var_expand
     @cell_magic
     def warp(self, line: str, cell: str) -> None:
-        """Ask a model: ``%%warp [options]``, the prompt below. ``%warp help`` lists the options."""
+        """Ask a model; the line's options are below, ``%warp help`` lists what else there is."""
         with _short_errors():
             options = grammar.cell_options(line)
+            names = self.cells.names()
+            wanted = _wanted(options.schema, names)
             at = self._connection()
-            request = self._request(options, cell, at)
-            response = self._answer(at, request, stream=options.stream)
+            request = self._request(line, cell, options, names, at)
+            if wanted is not None:
+                request = replace(request, form=replace(request.form, schema=wanted.schema))
+            if options.dry:
+                self._show_preview(at, request)
+                return
+            self._remember(request)
+            response, value = self._answers().ask(
+                at, request, stream=options.stream, format_=options.format, wanted=wanted
+            )
+            if options.format == "code":
+                self._next_cell(response.text)
             if options.out:
                 from .reply import Reply
 
-                self._shell.user_ns[options.out] = Reply.of(response)
+                self._shell.user_ns[options.out] = Reply.of(response, value)
+
+    warp.__doc__ = grammar.cell_help()
 
     @no_var_expand
     @line_magic("warp")  # type: ignore[arg-type]
     def warp_line(self, line: str) -> Table | None:
         """Look and choose: ``%warp``, ``%warp use ID``, ``%warp sessions``, … ``%warp help`` lists them."""
-        from . import views
+        from . import commands, views
 
         with _short_errors():
             command = grammar.command(line)
+            own = {"use": self._use, "new": self._new, "config": self._configure, "fix": self._fix}
+            own |= {"resume": self._resume, "continue": self._continue}
             if command.name == "help":
                 return views.help_table()
-            if command.name == "use":
-                self._use(command.words[0])
-                return None
+            if command.name in own:
+                return own[command.name](command)
             if command.name == "connect":
                 connect(command.words)
-            return self._shown(command)
+            shown = commands.run(commands.Desk(self._connection(), self._session, time.time()), command)
+            if command.name == "delete" and self._session == command.words[0]:
+                self._session = None
+            return shown
 
-    def _shown(self, command: grammar.Command) -> Table:
-        from . import views
+    # -- asking ------------------------------------------------------------------------------------
 
-        at, word = self._connection(), next(iter(command.words), None)
-        gateway, call = at.gateway, at.portal.call
-        if command.name == "sessions":
-            found = call(lambda: gateway.sessions(at.owner, search=word or ""))
-            return views.session_table(found.sessions, time.time())
-        if command.name == "history":
-            session = word or self._session
-            if session is None:
-                raise grammar.UsageError("%warp history ID: no session was chosen with %warp use ID yet.")
-            turns = call(lambda: gateway.history(at.owner, session))
-            return views.history_table(session, turns, time.time())
-        models = call(gateway.models)
-        if command.name == "models":
-            return views.model_table(models)
-        return views.overview(call(gateway.status), at.why, self._session, models)
-
-    def _use(self, session: str) -> None:
-        from .gateway import check_session_id
-
-        self._session = check_session_id(session)
-
-    def _request(self, options: grammar.CellOptions, cell: str, at: Connection) -> ChatRequest:
-        from .gateway import ChatRequest, Parameters, Source, errors
+    def _request(
+        self, line: str, cell: str, options: grammar.CellOptions, names: dict[str, Any], at: Connection
+    ) -> ChatRequest:
+        from .formats import HINTS
+        from .gateway import ChatRequest, Parameters, errors
+        from .interpolate import interpolate, lookup, text_of
 
         if not cell.strip():
             raise errors.InvalidRequest("The prompt is empty: write it below the %%warp line.")
+        context = options.context
+        if context is not None and context.startswith("@"):
+            context = text_of(lookup(context[1:], names))
+        context = "\n\n".join(part for part in (context, HINTS.get(options.format)) if part) or None
+        prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), names)
         session = options.session or self._session
-        notebook, cell_id = self._where()
+        source = self.cells.source(f"{line}\n{cell}")
+        again = self.cells.runs_again(source)
         return ChatRequest(
-            prompt=cell.strip("\n"),
+            prompt=prompt,
             session_id=session,
             create_session=True,
             store=session is not None,
             owner=at.owner,
-            context=options.context,
+            context=context,
             models=options.models,
-            parameters=Parameters(temperature=options.temperature, max_tokens=options.max_tokens),
-            source=Source("cell", notebook, cell_id),
+            parameters=Parameters(
+                options.temperature, options.max_tokens, options.top_p, options.seed, tuple(options.stop)
+            ),
+            source=source,
+            timeout=options.timeout,
             on_disconnect="cancel",
             on_break=options.on_break,
-            cache=self._cached(cell_id, wanted=options.cache),
+            # A cell that is run again wants a new answer, in the place of its last.
+            cache=True if options.cache else False if again else None,
+            replaces="source" if source.cell and session and not options.append else None,
+            attachments=tuple(self._attached(name, names) for name in options.attach),
         )
 
-    def _cached(self, cell_id: str | None, *, wanted: bool) -> bool | None:
-        """Return whether the cache is read: a cell that is run again wants a new answer, unless it says otherwise."""
-        again = cell_id is not None and cell_id in self._ran
-        if cell_id is not None:
-            self._ran.add(cell_id)
-        return True if wanted else False if again else None
+    def _attached(self, name: str, names: dict[str, Any]) -> Any:
+        from .attach import attached
+        from .interpolate import REFERENCE, lookup
 
-    def _where(self) -> tuple[str | None, str | None]:
-        """Return the notebook's path and the cell's id, as far as the front end tells them."""
-        kernel = getattr(self._shell, "kernel", None)
-        parent = kernel.get_parent() if kernel else {}
-        notebook = self._shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
-        return notebook, (parent.get("metadata") or {}).get("cellId")
+        is_variable = REFERENCE.fullmatch(name) and not (name not in names and Path(name).expanduser().is_file())
+        value = lookup(name, names) if is_variable else Path(name)
+        return attached(name, value, self.attach_tokens)
 
-    def _answer(self, at: Connection, request: ChatRequest, *, stream: bool) -> ChatResponse:
-        """Show an answer as it comes; raises its error with the part that came left on the screen."""
-        from .display import REDRAW_SECONDS, LiveReply, show_route
-        from .gateway import Text
+    def _remember(self, request: ChatRequest) -> None:
+        if request.session_id is not None:
+            self._asked.pop(request.session_id, None)
+            self._asked[request.session_id] = request
 
-        reply = LiveReply(self._shell, stream=stream)
-        nothing: Event = Text("")
-        # In a lull the empty piece draws what came too soon after the last drawing.
-        events = at.portal.stream(lambda: at.gateway.stream(request), lull=(REDRAW_SECONDS, nothing))
-        response = _shown_live(events, reply)
-        if self.route_line:
-            show_route(response)
-        return response
+    def _show_preview(self, at: Connection, request: ChatRequest) -> None:
+        from .display import show
+        from .views import preview_table
+
+        show(preview_table(at.portal.call(lambda: at.gateway.preview(request))))
+
+    def _answers(self) -> Answers:
+        from .answers import Answers
+
+        return Answers(self._shell, lambda: self.route_line)
+
+    def _next_cell(self, text: str) -> None:
+        from .display import chosen
+        from .formats import code_blocks
+
+        self._shell.set_next_input(chosen(code_blocks(text)), replace=False)
+
+    # -- sub-commands that are this notebook's business -----------------------------------------------
+
+    def _use(self, command: grammar.Command) -> Table:
+        from . import views
+        from .gateway import check_session_id
+
+        self._session = check_session_id(command.words[0])
+        return views.note(f"Cells that name no session are now in {self._session}.")
+
+    def _new(self, command: grammar.Command) -> Table:
+        from . import views
+
+        at, name = self._connection(), next(iter(command.words), None)
+        self._session = at.portal.call(lambda: at.gateway.create(at.owner, name)).key.id
+        return views.note(f"Session {self._session} was begun; cells that name no session are now in it.")
+
+    def _configure(self, command: grammar.Command) -> Table:
+        from . import views
+
+        if command.words:
+            self._set(*command.words)
+        traits = self.traits(config=True)
+        return views.setting_table(
+            [(name, _said(getattr(self, name)), one.help) for name, one in sorted(traits.items())]
+        )
+
+    def _set(self, name: str, value: str | None = None) -> None:
+        from traitlets import TraitError
+
+        traits = self.traits(config=True)
+        if name not in traits:
+            raise grammar.UsageError(f"There is no setting {name!r}; there are {', '.join(sorted(traits))}.")
+        given: Any = {"on": True, "off": False}.get(value or "", value)
+        try:
+            setattr(self, name, int(given) if isinstance(traits[name], Int) else given)
+        except (TraitError, TypeError, ValueError):
+            how = "a whole number, at least 100" if isinstance(traits[name], Int) else "on or off"
+            raise grammar.UsageError(f"%warp config {name} takes {how}, not {value!r}.") from None
+
+    def _fix(self, _: grammar.Command) -> None:
+        from .gateway import ChatRequest, Source
+
+        if not self.cells.failures:
+            raise grammar.UsageError("%warp fix explains the last exception of this kernel; there was none yet.")
+        failure = list(self.cells.failures.values())[-1]
+        at = self._connection()
+        prompt = _FIX.format(code=failure.code, traceback=failure.traceback)
+        source = Source("cell", self.cells.notebook)
+        request = ChatRequest(prompt, store=False, owner=at.owner, source=source, on_disconnect="cancel")
+        response, _value = self._answers().ask(at, request)
+        self._next_cell(response.text)
+
+    def _resume(self, command: grammar.Command) -> None:
+        from .display import show_whole
+        from .gateway import errors
+
+        at, session = self._connection(), self._session_of(command)
+        call, gateway = at.portal.call, at.gateway
+        stream_id = call(lambda: gateway.session(at.owner, session)).live_stream_id
+        turns = () if stream_id else call(lambda: gateway.history(at.owner, session))
+        if stream_id is None and not turns:
+            raise grammar.UsageError(f"The session {session!r} has no turns yet.")
+        try:
+            self._answers().show(at, lambda: gateway.follow(at.owner, stream_id or f"{session}~{turns[-1].n}"))
+        except errors.StreamNotFound:  # its log has expired; its turn has not
+            if not turns:
+                raise
+            show_whole(turns[-1].response or f"[{turns[-1].status}]")
+
+    def _continue(self, command: grammar.Command) -> None:
+        from .gateway import ChatRequest, Source
+
+        at, session = self._connection(), self._session_of(command)
+        turns = at.portal.call(lambda: at.gateway.history(at.owner, session))
+        if not turns:
+            raise grammar.UsageError(f"The session {session!r} has no turns yet.")
+        last = self._asked.get(session, ChatRequest("", session, owner=at.owner, source=Source("cell")))
+        request = replace(
+            last, prompt="", attachments=(), replaces=None, continues=turns[-1].id, on_disconnect="cancel", cache=False
+        )
+        self._answers().ask(at, request)
+
+    def _session_of(self, command: grammar.Command) -> str:
+        """Return the session that is named, else the current one, else the last that this notebook has asked in."""
+        named = next(iter(command.words), None) or self._session or next(reversed(self._asked), None)
+        if named is None:
+            raise grammar.UsageError(
+                f"%warp {command.name}: nothing was asked in a session yet by this kernel; %warp use ID says which."
+            )
+        return named
+
+    # -- what they share ---------------------------------------------------------------------------
 
     def _connection(self) -> Connection:
         at = connection()
@@ -171,37 +291,29 @@ class WarpMagics(Magics):
         return PlainWaiter()
 
 
-def _shown_live(events: Generator[Event, None, None], reply: LiveReply) -> ChatResponse:
-    from .gateway import Ended, Failed, Restarted, Text
+def _wanted(name: str | None, names: dict[str, Any]) -> Wanted | None:
+    if name is None:
+        return None
+    from .interpolate import lookup
+    from .schema import wanted
 
-    with contextlib.closing(events):
-        try:
-            for event in events:
-                match event:
-                    case Text(text=text):
-                        reply.add(text)
-                    case Restarted():
-                        reply.restart()
-                    case Failed(error=error, response=part):
-                        reply.end(part)
-                        raise error
-                    case Ended(response=response):
-                        reply.end(response)
-                        return response
-        except KeyboardInterrupt:
-            reply.end(None)
-            raise
-    raise AssertionError("a stream ends with Ended or Failed")
+    return wanted(name, lookup(name, names))
+
+
+def _said(value: object) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 @contextlib.contextmanager
 def _short_errors() -> Generator[None, None, None]:
     """Raise our errors without the frames that lead to them: their sentence says what to do."""
+    from .formats import NotJson
     from .gateway import errors
+    from .schema import Misfit
 
     try:
         yield
-    except (errors.WarpError, grammar.UsageError, KeyboardInterrupt) as error:
+    except (errors.WarpError, grammar.UsageError, Misfit, NotJson, KeyboardInterrupt) as error:
         shown = f"{type(error).__name__}: {str(error) or 'stopped; what was answered is kept.'}"
         error._render_traceback_ = lambda: [shown]  # type: ignore[union-attr]
         raise error.with_traceback(None) from None
@@ -211,9 +323,15 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics with ``shell``."""
     magics = WarpMagics(shell)
     shell.register_magics(magics)
+    shell.events.register("post_run_cell", magics.cells.ended)
+    completer = Completer(shell, magics.trait_names(config=True))
+    for name in ("%%warp", "%warp"):
+        shell.set_hook("complete_command", completer.complete, str_key=name)
     wait_with(magics.waiter, magics.is_leaving)
 
 
-def unload(shell: InteractiveShell) -> None:  # noqa: ARG001 - IPython hands it over
+def unload(shell: InteractiveShell) -> None:
     """Close what the magics have opened."""
+    with contextlib.suppress(ValueError):  # never loaded
+        shell.events.unregister("post_run_cell", cells_of(shell).ended)
     disconnect()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .formats import json_of
 
 if TYPE_CHECKING:
     from .gateway import Attempt, ChatResponse, Usage
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``cost`` is in US dollars, None where the price is not known; ``session`` None where nothing was kept."""
+    """``cost`` is in US dollars, None where the price is not known; ``session`` None where nothing was kept.
+
+    ``value`` is what the answer says where it was asked for as JSON or as an instance of a schema.
+    """
 
     text: str
     model: str
@@ -23,10 +27,11 @@ class Reply:
     turn: str | None
     result: str
     warnings: tuple[str, ...] = ()
+    value: Any = None
 
     @classmethod
-    def of(cls, response: ChatResponse) -> Reply:
-        """Return the reply that ``response`` is."""
+    def of(cls, response: ChatResponse, value: Any = None) -> Reply:
+        """Return the reply that ``response`` is, and the ``value`` that it has."""
         return cls(
             text=response.text,
             model=response.model,
@@ -37,11 +42,12 @@ class Reply:
             turn=response.turn_id,
             result=str(response.result),
             warnings=response.warnings,
+            value=response.value if value is None else value,
         )
 
     def json(self) -> Any:
-        """Return the text parsed as JSON; raises ValueError where it is none."""
-        return json.loads(self.text)
+        """Return the text parsed as JSON, also out of a fence; raises NotJson, a ValueError, where it is none."""
+        return json_of(self.text)
 
     def __str__(self) -> str:
         return self.text

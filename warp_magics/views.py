@@ -6,16 +6,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from .display import duration
-from .grammar import COMMANDS, cell_help
+from .gateway import Usage, UsageRow
+from .grammar import COMMANDS
 from .tables import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from .gateway import GatewayStatus, ModelState, Session, Turn
+    from .gateway import Branch, GatewayStatus, Message, ModelState, Preview, Session, Turn
 
 _JUST_NOW: Final = 10.0  # seconds
 _DAYS: Final = 2 * 86400.0
+_SHORT: Final = 60
+_INDENT: Final = "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}"
 
 
 def overview(status: GatewayStatus, why: str, session: str | None, models: Sequence[ModelState]) -> Table:
@@ -59,13 +62,14 @@ def _model(one: ModelState) -> tuple[Cell | str, ...]:
     return one.model, one.alias or "", "yes" if one.in_chain else "", state, left
 
 
-def session_table(sessions: Sequence[Session], now: float) -> Table:
-    """Return the owner's sessions, last used first."""
+def session_table(sessions: Sequence[Session], now: float, *, more: bool = False) -> Table:
+    """Return the owner's sessions, last used first; ``more`` says that there are others."""
     columns = (Column("Session"), Column("Title"), Column("Turns", figures=True), Column("Last used"), Column("Models"))
     rows = tuple(
         (one.key.id, one.title, str(one.turns), _ago(one.updated_at, now), ", ".join(one.models)) for one in sessions
     )
-    return Table(columns, rows, empty="No sessions yet; %%warp --session ID begins one.")
+    above = (f"The {len(rows)} used last; %warp sessions TEXT finds others.",) if more else ()
+    return Table(columns, rows, above=above, empty="No sessions yet; %%warp --session ID begins one.")
 
 
 def history_table(session_id: str, turns: Sequence[Turn], now: float) -> Table:
@@ -75,17 +79,111 @@ def history_table(session_id: str, turns: Sequence[Turn], now: float) -> Table:
 
 
 def _turn(one: Turn, now: float) -> tuple[Cell | str, ...]:
-    answer = one.response
-    if one.status != "complete":
-        because = f": {one.error['message']}" if one.error else ""
-        answer = f"{answer} [{one.status}{because}]".strip()
-    return str(one.n), one.prompt.strip(), answer, one.model or "", _ago(one.ended_at, now)
+    return str(one.n), one.prompt.strip(), _answer(one), one.model or "", _ago(one.ended_at, now)
+
+
+def _answer(one: Turn) -> str:
+    """Return a turn's answer, and what became of one that is not whole."""
+    if one.status == "complete":
+        return one.response
+    because = f": {one.error['message']}" if one.error else ""
+    return f"{one.response} [{one.status}{because}]".strip()
+
+
+def tree_table(session: Session, lines: Mapping[int | None, Sequence[Turn]], now: float) -> Table:
+    """Return a session's turns (None) and, under the turn that each stood behind, those of its branches by number."""
+    hung: dict[str | None, list[Branch]] = {}
+    for branch in session.branches:
+        hung.setdefault(branch.after, []).append(branch)
+    rows: list[tuple[Cell | str, ...]] = []
+
+    def hang(after: str | None, depth: int) -> None:
+        for branch in hung.get(after, ()):
+            turns = lines.get(branch.number, ())
+            rows.append(("", f"{_INDENT * depth}└ branch {branch.number}", "", "", _ago(branch.created_at, now)))
+            grow(turns, depth + 1)
+
+    def grow(turns: Sequence[Turn], depth: int) -> None:
+        for one in turns:
+            prompt, answer = _line(one.prompt), _line(_answer(one))
+            rows.append((str(one.n), _INDENT * depth + prompt, answer, one.model or "", _ago(one.ended_at, now)))
+            hang(one.id, depth + 1)
+
+    hang(None, 0)
+    grow(lines[None], 0)
+    columns = (Column("#", figures=True), Column("Prompt"), Column("Answer"), Column("Model"), Column("When"))
+    above = [f"Session {session.key.id}"]
+    if session.branches:
+        above.append("%warp rewind N goes back to turn N, also to one of a branch.")
+    return Table(columns, tuple(rows), above=tuple(above), empty="No turns.")
+
+
+def usage_table(by: str, rows: Sequence[UsageRow]) -> Table:
+    """Return what was used by model, session or day, and all of it in the last row."""
+    columns = (
+        Column({"model": "Model", "session": "Session", "day": "Day"}[by]),
+        *(Column(head, figures=True) for head in ("Answers", "Input", "Output", "Cached", "Cost")),
+    )
+    shown = [_used(one) for one in rows]
+    if len(rows) > 1:
+        usage = Usage(*(sum(getattr(one.usage, name) for one in rows) for name in Usage.__dataclass_fields__))
+        costs = [one.cost for one in rows if one.cost is not None]
+        unpriced = sum(one.unpriced for one in rows)
+        total = UsageRow("all", sum(one.answers for one in rows), usage, sum(costs) if costs else None, unpriced)
+        shown.append(_used(total))
+    return Table(columns, tuple(shown), empty="Nothing was asked yet.")
+
+
+def _used(one: UsageRow) -> tuple[Cell | str, ...]:
+    cost = Cell("unknown" if one.cost is None else f"${one.cost:.4f}")
+    if one.cost is not None and one.unpriced:
+        cost = Cell(f"${one.cost:.4f} and more", f"{counted(one.unpriced, 'answer')} of unknown price")
+    usage = one.usage
+    tokens = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    return one.key, f"{one.answers:,}", *(f"{count:,}" for count in tokens), cost
+
+
+def preview_table(one: Preview) -> Table:
+    """Return what would be sent: the messages, about how many tokens, and for how much."""
+    cost = "its price is not known" if one.cost is None else f"about ${one.cost:.4f} at most"
+    tokens = f"about {one.usage.input_tokens:,} tokens, and up to {one.usage.output_tokens:,} for the answer"
+    above = (f"To {one.model}: {tokens}; {cost}. Nothing was sent.", *one.warnings)
+    rows = tuple((message.role, _message(message)) for message in one.messages)
+    return Table((Column("Role"), Column("Text")), rows, above=above)
+
+
+def _message(one: Message) -> str:
+    results = [f"[result of {result.name}] {result.content}" for result in one.tool_results]
+    images = [f"[{image.media_type} {image.name}]" for image in one.images]
+    calls = [f"[calls {call.name} {call.arguments}]" for call in one.tool_calls]
+    return "\n".join(part for part in (*results, one.text, *images, *calls) if part)
+
+
+def setting_table(settings: Sequence[tuple[str, str, str]]) -> Table:
+    """Return this kernel's settings: name, value, what it is for."""
+    return Table((Column("Setting"), Column("Value"), Column("For")), tuple(settings))
+
+
+def note(*lines: str) -> Table:
+    """Return sentences alone."""
+    return Table((), (), above=lines)
+
+
+def counted(count: int, what: str) -> str:
+    """Return ``count`` of ``what`` in words."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def help_table() -> Table:
-    """Return the sub-commands of ``%warp`` and the options of ``%%warp``."""
-    rows = tuple((f"%warp {name} {words}".strip(), what) for name, (words, what) in COMMANDS.items())
-    return Table((Column("Line"), Column("Shows or does")), rows, above=tuple(cell_help().splitlines()))
+    """Return the sub-commands of ``%warp``."""
+    rows = tuple((f"%warp {name} {verb.words}".strip(), verb.help) for name, verb in COMMANDS.items())
+    return Table((Column("Line"), Column("Shows or does")), rows, above=("%%warp? shows the options of a cell.",))
+
+
+def _line(text: str) -> str:
+    """Return ``text`` as one short line."""
+    told = " ".join(text.split())
+    return told if len(told) <= _SHORT else told[: _SHORT - 1] + "…"
 
 
 def _ago(when: float, now: float) -> Cell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from datetime import datetime
+from unittest.mock import ANY
 
 import nbformat
 import pytest
@@ -151,9 +152,9 @@ def test_what_is_not_said_is_not_sent(kernel, lab):
     assert body["messages"] == [{"role": "user", "content": "hello"}]
 
 
-def test_braces_and_dollars_arrive_as_they_are(kernel, lab):
+def test_what_is_no_name_in_braces_arrives_as_it_is(kernel, lab):
     model = fresh()
-    prompt = 'Fix {"a": {x}, "b": [$x, {{y}}]} and f"{x!r:>{width}}"\n\n  \\frac{1}{2} %d %% $HOME\n    indented'
+    prompt = 'Fix {"a": [$x, {1}]} and f"{x!r:>8}"\n\n  \\frac{1}{2} %d %% $HOME\n    indented'
     kernel.run("x = 'REPLACED'")
     kernel.run(f"%%warp -m lab:{model} --context '{{x}} and $x' -s {{x}}\n{prompt}", ok=False)
     kernel.run(f"%%warp -m lab:{model} --context '{{x}} and $x'\n\n{prompt}\n\n")
@@ -183,7 +184,7 @@ def test_a_second_cell_sees_the_first(kernel, lab):
 def test_use_chooses_the_session_of_cells_that_name_none(kernel, lab):
     model = fresh()
     kernel.run(f"%%warp -m lab:{model}\nalone")
-    assert kernel.run("%warp use chosen").shown == []
+    assert "chosen" in plain(kernel.run("%warp use chosen").shown[0])
     try:
         for prompt in ("one", "two"):
             kernel.run(f"%%warp -m lab:{model}\n{prompt}")
@@ -208,8 +209,9 @@ def test_a_turn_knows_its_cell(kernel):
     turns = "at.portal.call(lambda: at.gateway.history(at.owner, 'sourced'))"
     found = kernel.value(f"[(t.source.kind, t.source.notebook, t.source.cell) for t in {turns}]")
     assert found == [
-        ("cell", None, "cell-id-1"), ("cell", "/home/me/n.ipynb", "cell-id-2"), ("cell", "/home/me/v.ipynb", None),
+        ("cell", None, "cell-id-1"), ("cell", "/home/me/n.ipynb", "cell-id-2"), ("cell", "/home/me/v.ipynb", ANY),
     ]  # fmt: skip
+    assert found[2][2].startswith("text-")
 
 
 def test_two_kernels_share_a_session_and_a_restart_keeps_it(place, lab, kernel):
@@ -337,7 +339,21 @@ def test_leaving_and_loading_again(lab):
 # -- tables ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line", ["", "sessions", "sessions tabled", "history tabled", "models", "help"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "sessions",
+        "sessions tabled",
+        "history tabled",
+        "tree tabled",
+        "models",
+        "usage",
+        "usage day",
+        "config",
+        "help",
+    ],
+)
 def test_a_sub_command_returns_a_table(kernel, line):
     long = "A rather long prompt, with <b>markup</b> in it, that no terminal shows in one line of eighty columns."
     kernel.run(f"%%warp -s tabled\n{long}")
@@ -366,7 +382,7 @@ def test_the_tables_tell(kernel, place):
     assert "You said 'hello'" in history
     assert "just now" in history
     assert "ready" in plain(kernel.run("%warp models").shown[0])
-    assert "--temperature" in plain(kernel.run("%warp help").shown[0])
+    assert "%warp fork ID" in plain(kernel.run("%warp help").shown[0])
     assert kernel.value("type(get_ipython().run_line_magic('warp', 'models')).__name__") == "Table"
 
 

@@ -79,7 +79,10 @@ def test_it_is_drawn_at_most_twenty_times_a_second(drawn):
 def test_whatever_the_pace_each_drawing_holds_what_came_and_the_last_all(pieces):
     made, clock = [], Clock()
     reply = LiveReply(SimpleNamespace(kernel=None), stream=True, clock=clock)
-    reply._draw = lambda metadata: (made.append((clock.now, reply._text)), setattr(reply, "_drawn_at", clock.now))
+    reply._draw = lambda metadata, bundle: (
+        made.append((clock.now, reply._text)),
+        setattr(reply, "_drawn_at", clock.now),
+    )
     for wait, piece in pieces:
         clock.now += wait
         reply.add(piece)

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from warp_magics.grammar import COMMANDS, CellOptions, Command, UsageError, cell_help, cell_options, command
+from warp_magics.grammar import COMMANDS, OPTIONS, CellOptions, Command, UsageError, cell_help, cell_options, command
+from warp_magics.views import help_table
 
-NOTHING = CellOptions(None, (), None, None, None, stream=True, out=None)
-
-
-def options(**said) -> CellOptions:
-    return CellOptions(**{name: getattr(NOTHING, name) for name in CellOptions.__slots__} | said)
-
+options = CellOptions
 
 CELLS = {
     "": options(),
@@ -40,6 +36,12 @@ CELLS = {
     "--no-stream": options(stream=False),
     "-o reply": options(out="reply"),
     "-s a -s b": options(session="b"),
+    "--top-p 0.5 --seed -3": options(top_p=0.5, seed=-3),
+    "--stop END --stop 'a b'": options(stop=("END", "a b")),
+    "-f json": options(format="json"),
+    "--schema City -a df --attach=data.csv": options(schema="City", attach=("df", "data.csv")),
+    "--timeout 2.5 --on-break splice": options(timeout=2.5, on_break="splice"),
+    "--raw --append --cache --dry": options(raw=True, append=True, cache=True, dry=True),
 }
 WRONG_CELLS = {
     "--modle x": ("--modle", "did you mean --model?"),
@@ -65,6 +67,13 @@ WRONG_CELLS = {
     "-o 1x": ("1x", "name"),
     "-o a.b": ("a.b", "name"),
     "-o class": ("class", "name"),
+    "--top-p 0": ("--top-p", "0 to 1"),
+    "--seed x": ("--seed", "'x'"),
+    "--timeout 0": ("--timeout", "seconds"),
+    "--timeout nan": ("--timeout", "nan"),
+    "-f pdf": ("--format", "markdown", "math"),
+    "--schema S -f html": ("--schema", "html"),
+    "--atach df": ("did you mean --attach?",),
     "-c 'open": ("quot",),
     "-c open\\": ("escape", "quotes"),
     "-h": ("-h",),
@@ -81,6 +90,14 @@ LINES = {
     "connect http://a/warp": Command("connect", ("http://a/warp",)),
     "connect http://a/warp http://b/warp": Command("connect", ("http://a/warp", "http://b/warp")),
     "help": Command("help", ()),
+    "fork a": Command("fork", ("a",)),
+    "fork a b --at 3": Command("fork", ("a", "b"), at=3),
+    "fork --at=3 a": Command("fork", ("a",), at=3),
+    "rewind 2": Command("rewind", ("2",)),
+    "rename a New title": Command("rename", ("a", "New", "title")),
+    "export a b.md": Command("export", ("a", "b.md")),
+    "export a b.md --force": Command("export", ("a", "b.md"), force=True),
+    "config route_line off": Command("config", ("route_line", "off")),
 }
 WRONG_LINES = {
     "sesions": ("sesions", "did you mean sessions?"),
@@ -94,6 +111,14 @@ WRONG_LINES = {
     "models all": ("'all'", "%warp models"),
     "help me": ("'me'",),
     "'' a": ("a",),
+    "fork a --at x": ("'x'", "number of a turn"),
+    "fork a --at": ("number of a turn",),
+    "fork a b c": ("'c'", "one word too many"),
+    "rewind x": ("'x'", "%warp history"),
+    "rename a": ("ID TITLE",),
+    "export a b c": ("'c'",),
+    "delete a --force": ("--force",),
+    "continue a": ("'a'",),
     "history 'open": ("quot",),
 }
 
@@ -133,8 +158,17 @@ def test_zero_is_a_value():
 def test_the_help_names_every_option():
     told = cell_help()
     assert max(map(len, told.splitlines())) <= 80
-    for option in ("--session", "--model", "--context", "--temperature", "--max-tokens", "--no-stream", "--out"):
+    assert len(told.splitlines()) <= 24
+    for option in (name for one in OPTIONS for name in one.names):
         assert option in told
+
+
+def test_the_help_of_the_sub_commands_fits_a_screen_and_names_each():
+    told = repr(help_table()).splitlines()
+    assert len(told) <= 36
+    assert max(map(len, told)) <= 80
+    for name in COMMANDS:
+        assert any(line.startswith(f"%warp {name}".strip()) for line in told)
 
 
 def test_the_help_does_not_depend_on_the_terminal(monkeypatch):

@@ -190,7 +190,7 @@ def test_the_turns():
 
 def test_the_help_names_all():
     shown = views.help_table()
-    for word in ("%warp use ID", "%warp sessions", "%warp history", "%warp models", "--session", "--out"):
+    for word in ("%warp use ID", "%warp sessions", "%warp history", "%warp models", "%warp fork", "%%warp?"):
         assert word in repr(shown)
         assert word in shown.html()
 

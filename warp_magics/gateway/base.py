@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         GatewayStatus,
         ModelState,
         Page,
+        Preview,
         Session,
         SessionEvent,
         Turn,
@@ -48,6 +49,9 @@ class Gateway(Protocol):
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Yield an answer's events as they come; what fails before a model has begun raises."""
+
+    async def preview(self, request: ChatRequest) -> Preview:
+        """Return what ``request`` would send, and about what it would cost; nothing is sent, kept or counted."""
 
     def follow(self, owner: str, stream_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
         """Yield a running or ended answer's events behind the id ``after``, the terminal one last.

@@ -15,6 +15,7 @@ from .client import ModelClient
 from .errors import InvalidRequest
 from .health import Health
 from .orphans import Orphans
+from .previews import Previews
 from .prices import Prices
 from .router import HOW_TO_CONFIGURE, Router
 from .sessions import Sessions
@@ -30,7 +31,18 @@ if TYPE_CHECKING:
 
     from .config import StorageSettings, WarpConfig
     from .stores.base import Store
-    from .types import ChatRequest, ChatResponse, Event, ModelState, Page, Session, SessionEvent, Turn, UsageRow
+    from .types import (
+        ChatRequest,
+        ChatResponse,
+        Event,
+        ModelState,
+        Page,
+        Preview,
+        Session,
+        SessionEvent,
+        Turn,
+        UsageRow,
+    )
 
 log = logging.getLogger("warp_magics.gateway")
 
@@ -73,6 +85,7 @@ class LocalGateway(Gateway):
             prices=self._prices,
             clock=chances.clock,
         )
+        self._previews = Previews(self._router, store, self._prices)
         self._sessions = Sessions(config, store, self._orphans, chances, self._streams.stop)
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
@@ -82,6 +95,10 @@ class LocalGateway(Gateway):
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway."""
         return self._streams.stream(request)
+
+    async def preview(self, request: ChatRequest) -> Preview:
+        """See Gateway."""
+        return await self._previews.preview(request)
 
     def follow(self, owner: str, stream_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
         """See Gateway."""

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import InvalidRequest
-from .types import Message, ToolResult, Usage
+from .types import Message, Result, ToolResult, Turn, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .types import Attachment, Call, ChatRequest, Model, Turn
+    from .types import Attachment, Call, ChatRequest, Model
 
 _CHARS_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
@@ -58,6 +58,14 @@ def newer_half(turns: Sequence[Turn], sent: int, *, at_least: int) -> tuple[Turn
     groups = _groups(told[len(told) - sent :])
     kept = max(len(groups) // 2, at_least)
     return tuple(turn for group in groups[len(groups) - kept :] for turn in group) if kept < len(groups) else None
+
+
+def told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
+    """Return the turns that a request brings along itself, as (prompt, response) pairs."""
+    return tuple(
+        Turn("", n, prompt, reply, "complete", Result.COMPLETE, None, 0.0, 0.0)
+        for n, (prompt, reply) in enumerate(history, start=1)
+    )
 
 
 def _told(turns: Sequence[Turn]) -> list[Turn]:

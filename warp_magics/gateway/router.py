@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import policy, prompt
 from .client import ModelClient, Timeouts
-from .course import Diverged
+from .course import Course, Diverged
 from .errors import ContextTooLong, NoModelConfigured, NoModelsAvailable, ProviderError
 from .signals import tell
 from .types import Conversation, Ended, Started, Usage
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .base import Chances
     from .config import WarpConfig
-    from .course import Course
     from .health import Health
     from .types import ChatRequest, Event, Model, Parameters, Turn
 
@@ -76,6 +75,13 @@ class Router:
                 if course.whole:
                     return
         raise _exhausted(course)
+
+    async def first(self, request: ChatRequest, turns: Sequence[Turn]) -> tuple[Conversation, tuple[str, ...]]:
+        """Return what the model that would be asked first would be sent, and what its asker would be warned of."""
+        order = await self._ordered(request, turns)
+        model = next(iter(policy.candidates(order, await self._health.cooling(order))), order[0])
+        course = Course("", 0.0)
+        return self._asked(request, _Asking(model, turns, last=True), course), tuple(course.warnings)
 
     async def _next(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[_Asking, None]:
         """Yield whom to ask next for as long as nobody has answered: one pass over the chain, then what hope is left."""

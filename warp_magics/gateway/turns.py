@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from . import policy
+from . import policy, prompt
 from .branches import asked_on, placed
 from .errors import FenceLost, InvalidRequest, InvalidSessionId, SessionBusy, StoreUnavailable, WarpError
 from .signals import tell
 from .stores.base import NOT, Asked, Begun, Draft, GoingOn, Hold, Lives, Orphan, Waiting
-from .types import Result, SessionKey, Turn
+from .types import SessionKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .config import WarpConfig
     from .orphans import Orphans
     from .stores.base import Store
-    from .types import ChatRequest, Event, Source
+    from .types import ChatRequest, Event, Source, Turn
 
     Stop = Callable[[str, str], Awaitable[bool]]
 
@@ -126,7 +126,7 @@ class Turns:
         """
         policy.check(request)
         if not request.store:
-            return Opened(turn_id, 1, self._chances.wall(), _told(request.history), request)
+            return Opened(turn_id, 1, self._chances.wall(), prompt.told(request.history), request)
         wanted = self._chances.new_id() if request.session_id is None else check_session_id(request.session_id)
         key = SessionKey(request.owner, wanted)
         holder = f"{turn_id}@{self._name}#{next(self._tries)}"  # the same turn asked twice is one of them's
@@ -140,7 +140,7 @@ class Turns:
                 turn_id,
                 1,
                 self._chances.wall(),
-                _told(request.history),
+                prompt.told(request.history),
                 request,
                 session_id=request.session_id,
                 status="stateless",
@@ -154,7 +154,7 @@ class Turns:
             self._in_background(self._let_go(key, holder))
             raise
         again = begun.status == "restarted"
-        asked, turns = asked_on(request, _told(request.history) or begun.turns, place)
+        asked, turns = asked_on(request, prompt.told(request.history) or begun.turns, place)
         going_on = GoingOn(place.before, turn_id) if place.before else NOT
         return Opened(
             place.before.id if place.before else turn_id,
@@ -330,10 +330,3 @@ class Turns:
 def lives(config: WarpConfig) -> Lives:
     """Return how long things are kept, as the configuration says."""
     return Lives(LEASE_SECONDS, config.limits.history_expiration, config.storage.stream_expiration)
-
-
-def _told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
-    return tuple(
-        Turn("", n, prompt, reply, "complete", Result.COMPLETE, None, 0.0, 0.0)
-        for n, (prompt, reply) in enumerate(history, start=1)
-    )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         GatewayStatus,
         ModelState,
         Page,
+        Preview,
         Session,
         SessionEvent,
         Turn,
@@ -102,6 +103,10 @@ class RemoteGateway(Gateway):
             if request.on_disconnect == "cancel" and not so_far.over:
                 await self._stop_left((so_far.started and so_far.started.stream_id) or turn_id)
             raise
+
+    async def preview(self, request: ChatRequest) -> Preview:
+        """See Gateway."""
+        return self._told(wire.preview_of, await self._call("POST", "prompt", wire.ask_bytes(request, dry_run=True)))
 
     async def follow(self, owner: str, stream_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:  # noqa: ARG002
         """See Gateway."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .answers import Status
-    from .prompts import SessionKey
+    from .prompts import Message, SessionKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,20 @@ class ModelState:
     token_window: Window | None = None
     tokens_left: int | None = None
     price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be sent, and to whom first; ``usage`` is about what it would use, ``cost`` US dollars for that.
+
+    The answer is taken to be as long as it may be, or as room is kept for where nobody limits it.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    usage: Usage
+    cost: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

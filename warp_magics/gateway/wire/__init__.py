@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         read_new_session,
         read_rewind,
     )
+    from .dry import preview_json, preview_of
     from .out import (
         ask_bytes,
         error_json,
@@ -87,6 +88,7 @@ _HOMES: Final = {
         "read_new_session",
         "read_rewind",
     ),
+    "dry": ("preview_json", "preview_of"),
     "out": (
         "ask_bytes",
         "error_json",
@@ -130,6 +132,8 @@ __all__ = [
     "models_of",
     "page_json",
     "page_of",
+    "preview_json",
+    "preview_of",
     "read_ask",
     "read_changes",
     "read_fork",

@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 _HAPPENINGS: Final = frozenset({"turn-started", "turn-ended", "rewound", "updated", "deleted"})
 
 
-def _reader(read: Callable[_P, _T]) -> Callable[_P, _T]:
+def reader(read: Callable[_P, _T]) -> Callable[_P, _T]:
     """Let ``read`` index at will: what is missing or of another kind is one ValueError."""
 
     @wraps(read)
@@ -67,7 +67,7 @@ def _reader(read: Callable[_P, _T]) -> Callable[_P, _T]:
     return checked
 
 
-@_reader
+@reader
 def json_of(body: bytes) -> Any:
     """Return what the JSON text ``body`` says."""
     return orjson.loads(body)
@@ -76,7 +76,7 @@ def json_of(body: bytes) -> Any:
 # -- answers and events ----------------------------------------------------------------------------
 
 
-@_reader
+@reader
 def response_of(body: dict[str, Any]) -> ChatResponse:
     """Return the answer that ``response_json`` wrote."""
     return ChatResponse(
@@ -87,7 +87,7 @@ def response_of(body: dict[str, Any]) -> ChatResponse:
         turn_id=body["turnId"],
         stream_id=body["streamId"],
         session_status=body.get("sessionStatus"),
-        usage=_usage(body["usage"]),
+        usage=usage_from(body["usage"]),
         cost=body["cost"],
         route=_route(body["route"]),
         warnings=tuple(body["warnings"]),
@@ -97,7 +97,7 @@ def response_of(body: dict[str, Any]) -> ChatResponse:
     )
 
 
-@_reader
+@reader
 def event_of(sse: ServerSentEvent) -> Event | None:
     """Return the event that ``event_bytes`` wrote; None for one of a kind that is not known here."""
     read = _EVENTS.get(sse.event)
@@ -134,7 +134,7 @@ _EVENTS: Final[dict[str, Callable[[dict[str, Any], str], Event]]] = {
 }
 
 
-@_reader
+@reader
 def stopped_of(body: dict[str, Any]) -> bool:
     """Return whether ``stop`` found an answer to stop."""
     return {"stopped": True, "ended": False}[body["status"]]
@@ -183,7 +183,7 @@ def _error(data: dict[str, Any]) -> WarpError:
 # -- turns and sessions ----------------------------------------------------------------------------
 
 
-@_reader
+@reader
 def turn_of(body: dict[str, Any]) -> Turn:
     """Return the turn that ``turn_json`` wrote; its times are exact to the millisecond."""
     return Turn(
@@ -197,7 +197,7 @@ def turn_of(body: dict[str, Any]) -> Turn:
         started_at=_time(body["startedAt"]),
         ended_at=_time(body["endedAt"]),
         route=_route(body["route"]),
-        usage=_usage(body["usage"]),
+        usage=usage_from(body["usage"]),
         cost=body["cost"],
         first_token=body["firstToken"],
         tool_calls=tuple(map(_call, body["toolCalls"])),
@@ -208,13 +208,13 @@ def turn_of(body: dict[str, Any]) -> Turn:
     )
 
 
-@_reader
+@reader
 def turns_of(body: dict[str, Any]) -> tuple[Turn, ...]:
     """Return the turns that ``history`` lists."""
     return tuple(map(turn_of, body["turns"]))
 
 
-@_reader
+@reader
 def session_of(body: dict[str, Any], owner: str) -> Session:
     """Return the session of ``owner`` that ``session_json`` wrote; its times are exact to the millisecond."""
     return Session(
@@ -225,7 +225,7 @@ def session_of(body: dict[str, Any], owner: str) -> Session:
         expires_at=None if body["expiresAt"] is None else _time(body["expiresAt"]),
         title=body["title"],
         models=tuple(body["models"]),
-        usage=_usage(body["usage"]),
+        usage=usage_from(body["usage"]),
         cost=body["cost"],
         ttl=body["ttl"],
         metadata=dict(body["metadata"]),
@@ -237,13 +237,13 @@ def session_of(body: dict[str, Any], owner: str) -> Session:
     )
 
 
-@_reader
+@reader
 def page_of(body: dict[str, Any], owner: str) -> Page:
     """Return the sessions that ``page_json`` wrote."""
     return Page(tuple(session_of(one, owner) for one in body["sessions"]), body["nextCursor"])
 
 
-@_reader
+@reader
 def session_event_of(sse: ServerSentEvent) -> SessionEvent | None:
     """Return what ``session_event_bytes`` wrote; None for an event of a kind that is not known here."""
     if sse.event not in _HAPPENINGS:
@@ -262,7 +262,7 @@ def session_event_of(sse: ServerSentEvent) -> SessionEvent | None:
 # -- the gateway's state ---------------------------------------------------------------------------
 
 
-@_reader
+@reader
 def model_of(body: dict[str, Any]) -> ModelState:
     """Return the model that ``model_json`` wrote."""
     rate, tokens = body["limits"].get("rate"), body["limits"].get("tokens")
@@ -281,21 +281,23 @@ def model_of(body: dict[str, Any]) -> ModelState:
     )
 
 
-@_reader
+@reader
 def models_of(body: dict[str, Any]) -> tuple[ModelState, ...]:
     """Return the models that ``models`` lists."""
     return tuple(map(model_of, body["models"]))
 
 
-@_reader
+@reader
 def usage_of(body: dict[str, Any]) -> tuple[UsageRow, ...]:
     """Return what ``usage`` lists."""
     by = body["by"]
     rows = body["usage"]
-    return tuple(UsageRow(one[by], one["answers"], _usage(one["usage"]), one["cost"], one["unpriced"]) for one in rows)
+    return tuple(
+        UsageRow(one[by], one["answers"], usage_from(one["usage"]), one["cost"], one["unpriced"]) for one in rows
+    )
 
 
-@_reader
+@reader
 def status_of(body: dict[str, Any]) -> GatewayStatus:
     """Return what ``status_json`` wrote; where its configuration is, a gateway elsewhere does not say.
 
@@ -313,7 +315,8 @@ def status_of(body: dict[str, Any]) -> GatewayStatus:
     )
 
 
-def _usage(body: dict[str, Any]) -> Usage:
+def usage_from(body: dict[str, Any]) -> Usage:
+    """Return the tokens that ``usage_json`` wrote."""
     return Usage(body["inputTokens"], body["outputTokens"], body["cachedTokens"], body["reasoningTokens"])
 
 

@@ -129,6 +129,7 @@ class Ask(_Body):
     tool_choice: str | None = None
     tool_results: list[Outcome] = []
     response_schema: dict[str, Any] | None = None
+    dry_run: bool = False  # the path asks for it: a request is the same, sent or not
     # AI Warp's client always sends these two; the path says whether to stream, a Last-Event-ID what to resume.
     stream: bool | None = None
     resume: bool | None = None

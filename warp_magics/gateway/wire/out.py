@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 # -- requests --------------------------------------------------------------------------------------
 
 
-def ask_bytes(request: ChatRequest) -> bytes:
+def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
     """Return the body of ``prompt`` and ``stream`` that asks ``request``, what is left to the gateway left out.
+
+    With ``dry_run`` it only asks what would be sent.
 
     The owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises InvalidRequest for text that is none.
     """
@@ -61,6 +63,7 @@ def ask_bytes(request: ChatRequest) -> bytes:
         onBreak=given.on_break,
         cache=given.cache,
         replaces=given.replaces,
+        dryRun=dry_run or None,
         **{"continue": given.continues},
         attachments=[_attachment(one) for one in given.attachments] or None,
         toolResults=[_tool_result(one) for one in given.tool_results] or None,

@@ -1,0 +1,102 @@
+"""Cells: which cell of which notebook asks, whether it has asked before, and what has failed in this kernel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+    from .gateway import Source
+
+_FAILURES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that failed: its code, and the exception as a model reads it."""
+
+    code: str
+    traceback: str
+
+
+def cells_of(shell: InteractiveShell) -> Cells:
+    """Return the cells of ``shell``: the same ones, however often the magics are loaded."""
+    found = _of.get(shell)
+    if found is None:
+        found = _of[shell] = Cells(shell)
+    return found
+
+
+class Cells:
+    """What ``shell`` runs."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell: InteractiveShell = weakref.proxy(shell)  # else it would live for ever
+        self._asked: set[str] = set()
+        self._texts: Counter[str] = Counter()
+        self._execution: tuple[str, Counter[str]] = ("", Counter())
+        self.failures: dict[int, Failure] = {}
+        """The latest cells that failed, by their execution counts."""
+
+    @property
+    def notebook(self) -> str | None:
+        """The notebook's path, as far as the front end tells it."""
+        return self._shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+
+    def source(self, text: str) -> Source:
+        """Return where the prompt ``text`` is asked; in terminal IPython, where no cell is run again, without a cell.
+
+        A cell is known by the id its front end gives it, else by its text and which occurrence of that it is in this
+        kernel. Where one cell asks several times, each is known by its place among them.
+        """
+        from .gateway import Source
+
+        kernel = getattr(self._shell, "kernel", None)
+        if kernel is None:
+            return Source("cell", self.notebook)
+        parent = kernel.get_parent()
+        name = (parent.get("metadata") or {}).get("cellId")
+        if not name:
+            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            self._texts[digest] += 1
+            return Source("cell", self.notebook, f"text-{digest}-{self._texts[digest]}")
+        execution = str((parent.get("header") or {}).get("msg_id"))
+        if self._execution[0] != execution:
+            self._execution = execution, Counter()
+        self._execution[1][name] += 1
+        place = self._execution[1][name]
+        return Source("cell", self.notebook, name if place == 1 else f"{name}#{place}")
+
+    def runs_again(self, source: Source) -> bool:
+        """Return whether ``source`` has asked in this kernel before, and remember that it has now."""
+        if source.cell is None:
+            return False
+        again = source.cell in self._asked
+        self._asked.add(source.cell)
+        return again
+
+    def ended(self, result: ExecutionResult) -> None:
+        """Remember a cell that failed; IPython calls this after each cell."""
+        error = result.error_in_exec or result.error_before_exec
+        if error is None or result.execution_count is None:
+            return
+        from .attach import traceback_text
+
+        code = result.info.raw_cell if result.info else ""
+        self.failures[result.execution_count] = Failure(code, traceback_text(error))
+        while len(self.failures) > _FAILURES:
+            del self.failures[next(iter(self.failures))]
+
+    def names(self) -> dict[str, Any]:
+        """Return what ``{name}`` may name: the notebook's variables, and ``Err[n]`` for what failed in cell n."""
+        errors = {count: failure.traceback for count, failure in self.failures.items()}
+        return {"Err": errors, **self._shell.user_ns}
+
+
+_of: weakref.WeakKeyDictionary[InteractiveShell, Cells] = weakref.WeakKeyDictionary()
