@@ -5,28 +5,50 @@ from __future__ import annotations
 import contextlib
 import difflib
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from .cells import notebook_path
 from .connect import connection, link
 from .reply import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import AsyncGenerator, Generator
+    from typing import Self, Unpack
 
     from .connect import Connection
-    from .gateway import ChatRequest, Event
+    from .gateway import Attachment, ChatRequest, Event
+    from .schema import Wanted
 
-_OPTIONS = ("session", "model", "context", "temperature", "max_tokens", "top_p", "seed", "stop", "timeout", "cache")
+
+class Options(TypedDict, total=False):
+    """What all verbs of Warp take besides the prompt; None, or left out, is "not said"."""
+
+    session: str | None
+    model: str | Sequence[str] | None
+    context: str | None
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    timeout: float | None
+    cache: bool | None
+    attach: Mapping[str, object] | Sequence[object] | None
+    schema: Any
 
 
 class Warp:
     """The gateway this process uses (see ``%warp``). ``session`` and ``model`` are what its prompts take unless told.
 
     All verbs take ``session``, ``model`` (one spec or a chain of them), ``context``, ``temperature``,
-    ``max_tokens``, ``top_p``, ``seed``, ``stop``, ``timeout`` (seconds) and ``cache`` (whether an answer given before may
-    be given again), and raise WarpError.
-    With ``url`` (or several: instances of one) it is the gateway there, for this object alone; without ``token`` the
-    environment's is used, else it is asked for. A URL that cannot be one raises ConfigError.
+    ``max_tokens``, ``top_p``, ``seed``, ``stop``, ``timeout`` (seconds), ``cache`` (whether an answer given before may
+    be given again), ``attach`` (what ``%%warp -a`` takes, by name or in a list; a Path is read) and ``schema`` (a Pydantic
+    model, dataclass, TypedDict or JSON Schema, of which ``Reply.value`` is an instance). They raise WarpError; UsageError
+    for what cannot be attached or is no type; Misfit where an answer, asked twice, does not fit its schema.
+    With ``url`` (or several: instances of one) it is the gateway there, for this object alone, closed by ``close`` or at
+    the end of a ``with``; without ``token`` the environment's is used, else it is asked for. A URL that cannot be one raises
+    ConfigError.
     """
 
     def __init__(
@@ -43,19 +65,47 @@ class Warp:
         self._model = model
         self._link = None if url is None else link(url, token)
 
-    def ask(self, prompt: str, **options: Any) -> Reply:
+    def ask(self, prompt: str, **options: Unpack[Options]) -> Reply:
         """Return the whole answer; Ctrl-C stops it and keeps what came."""
         at = self._connection()
-        request = self._request(prompt, at.owner, options)
-        return Reply.of(at.portal.call(lambda: at.gateway.ask(request)))
+        wanted = _wanted(options)
+        request = self._request(prompt, at.owner, options, wanted)
+        return at.portal.call(lambda: _whole(at, request, wanted))
 
-    def stream(self, prompt: str, **options: Any) -> Generator[str, None, None]:
+    def stream(self, prompt: str, **options: Unpack[Options]) -> Generator[str, None, None]:
         """Yield the answer's text as it comes. Closing the generator stops the answer and keeps what came."""
         at = self._connection()
-        request = self._request(prompt, at.owner, options)
+        request = self._request(prompt, at.owner, options, _wanted(options))
         with contextlib.closing(at.portal.stream(lambda: at.gateway.stream(request))) as events:
             for event in events:
                 yield from _text(event)
+
+    async def aask(self, prompt: str, **options: Unpack[Options]) -> Reply:
+        """As ``ask``, with the caller's loop going on meanwhile; cancelling it stops the answer and keeps what came."""
+        at = await self._opened()
+        wanted = _wanted(options)
+        request = self._request(prompt, at.owner, options, wanted)
+        return await at.portal.acall(lambda: _whole(at, request, wanted))
+
+    async def astream(self, prompt: str, **options: Unpack[Options]) -> AsyncGenerator[str, None]:
+        """As ``stream``, with the caller's loop going on meanwhile."""
+        at = await self._opened()
+        request = self._request(prompt, at.owner, options, _wanted(options))
+        async with contextlib.aclosing(at.portal.astream(lambda: at.gateway.stream(request))) as events:
+            async for event in events:
+                for text in _text(event):
+                    yield text
+
+    def close(self) -> None:
+        """Close the connection to ``url``; that of the process, which others share, stays."""
+        if self._link is not None:
+            self._link.disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _connection(self) -> Connection:
         at = self._link.connection() if self._link else connection()
@@ -63,31 +113,75 @@ class Warp:
             warnings.warn(warning, stacklevel=3)
         return at
 
-    def _request(self, prompt: str, owner: str, options: dict[str, Any]) -> ChatRequest:
-        from .gateway import ChatRequest, Parameters, Source, errors
+    async def _opened(self) -> Connection:
+        import asyncio
 
-        given = {"session": self._session, "model": self._model, **options}
-        if unknown := [name for name in given if name not in _OPTIONS]:
-            near = difflib.get_close_matches(unknown[0], _OPTIONS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_OPTIONS)}."
-            raise errors.InvalidRequest(f"There is no option {unknown[0]!r}; {hint}")
-        session, model, stop = given.pop("session"), given.pop("model"), given.pop("stop", None)
-        context, timeout, cache = (given.pop(name, None) for name in ("context", "timeout", "cache"))
-        parameters = Parameters(**given, stop=_names(stop))
+        return await asyncio.to_thread(self._connection)  # the first time it may take a while
+
+    def _request(self, prompt: str, owner: str, options: Options, wanted: Wanted | None = None) -> ChatRequest:
+        from .gateway import ChatRequest, Form, Parameters, Source
+
+        given: dict[str, Any] = {"session": self._session, "model": self._model, **_checked(options)}
+        parameters = {name: given.get(name) for name in ("temperature", "max_tokens", "top_p", "seed")}
         return ChatRequest(
             prompt=prompt,
-            session_id=session,
+            session_id=given["session"],
             create_session=True,
-            store=session is not None,
+            store=given["session"] is not None,
             owner=owner,
-            context=context,
-            models=_names(model),
-            parameters=parameters,
-            source=Source("python"),
-            timeout=timeout,
+            context=given.get("context"),
+            models=_names(given["model"]),
+            parameters=Parameters(**parameters, stop=_names(given.get("stop"))),
+            source=Source("python", notebook_path()),
+            timeout=given.get("timeout"),
             on_disconnect="cancel",
-            cache=cache,
+            cache=given.get("cache"),
+            attachments=_attachments(given.get("attach")),
+            form=Form(schema=wanted.schema if wanted else None),
         )
+
+
+async def _whole(at: Connection, request: ChatRequest, wanted: Wanted | None) -> Reply:
+    """Return the whole answer; one that does not fit its schema is asked for once more."""
+    from .schema import Misfit
+
+    response = await at.gateway.ask(request)
+    if wanted is None:
+        return Reply.of(response)
+    try:
+        return Reply.of(response, wanted.value(response))
+    except Misfit as misfit:
+        response = await at.gateway.ask(wanted.again(request, response, misfit))
+    return Reply.of(response, wanted.value(response))
+
+
+def _wanted(options: Options) -> Wanted | None:
+    if options.get("schema") is None:
+        return None
+    from .schema import wanted
+
+    return wanted("schema", options["schema"])
+
+
+def _checked(options: Options) -> Options:
+    from .gateway import errors
+
+    known = Options.__annotations__
+    if unknown := [name for name in options if name not in known]:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+        raise errors.InvalidRequest(f"There is no option {unknown[0]!r}; {hint}")
+    return options
+
+
+def _attachments(given: Mapping[str, object] | Sequence[object] | None) -> tuple[Attachment, ...]:
+    if not given:
+        return ()
+    from .attach import attached
+
+    if not isinstance(given, Mapping):
+        given = {f"attachment {number}": value for number, value in enumerate(given, start=1)}
+    return tuple(attached(name, value) for name, value in given.items())
 
 
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:

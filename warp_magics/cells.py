@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import weakref
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +24,18 @@ class Failure:
 
     code: str
     traceback: str
+
+
+def notebook_path() -> str | None:
+    """Return the path of the notebook that this process is the kernel of, as far as its front end tells it."""
+    ipython = sys.modules.get("IPython")
+    return _path(ipython.get_ipython() if ipython else None)
+
+
+def _path(shell: InteractiveShell | None) -> str | None:
+    """Return what VS Code says in a variable, and Jupyter Server in the environment."""
+    told = shell.user_ns.get("__vsc_ipynb_file__") if shell else None
+    return told or os.environ.get("JPY_SESSION_NAME")
 
 
 def cells_of(shell: InteractiveShell) -> Cells:
@@ -47,7 +60,7 @@ class Cells:
     @property
     def notebook(self) -> str | None:
         """The notebook's path, as far as the front end tells it."""
-        return self._shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+        return _path(self._shell)
 
     def source(self, text: str) -> Source:
         """Return where the prompt ``text`` is asked; in terminal IPython, where no cell is run again, without a cell.

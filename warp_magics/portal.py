@@ -105,7 +105,7 @@ class Portal:
         """
         waiter = self._waiter()
         guard = _Sigint(waiter.put)
-        running = _Running(source, waiter)
+        running = _Running(source, waiter.put)
         try:
             with guard:
                 self._started().start_task_soon(running.pump)
@@ -136,6 +136,39 @@ class Portal:
                 return
             until = None if lull is None or item is _LULL else time.monotonic() + lull[0]
             yield lull[1] if lull and item is _LULL else item
+
+    async def acall(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """As ``call``, for who has a loop of his own, which goes on meanwhile; cancelling it cancels the work."""
+
+        async def once() -> AsyncGenerator[_T, None]:
+            yield await work()
+
+        async with contextlib.aclosing(self.astream(once)) as results:
+            return await anext(results)
+
+    async def astream(self, source: Callable[[], AsyncGenerator[_T, None]]) -> AsyncGenerator[_T, None]:
+        """As ``stream``, for who has a loop of his own, which goes on meanwhile."""
+        loop, items = asyncio.get_running_loop(), asyncio.Queue[Any]()
+
+        def put(item: object) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop has ended before its generator was closed
+                loop.call_soon_threadsafe(items.put_nowait, item)
+
+        running = _Running(source, put)
+        self._started().start_task_soon(running.pump)
+        try:
+            while not isinstance(item := await items.get(), _End):
+                yield item
+            running.ended = True
+            if item.error is not None:
+                raise item.error
+        finally:
+            if not running.ended:
+                running.cancel()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GRACE_SECONDS):
+                        while not isinstance(await items.get(), _End):
+                            pass
 
     def close(self, last: Callable[[], Awaitable[object]] | None = None) -> None:
         """End the thread, after ``last`` has run on its loop.
@@ -185,10 +218,10 @@ def _run(opened: Future[BlockingPortal]) -> None:
 class _Running:
     """A source being pumped on the portal's loop. A task of its own, so that one cancel lets its clean-up await."""
 
-    def __init__(self, source: Callable[[], AsyncGenerator[Any, None]], waiter: Waiter) -> None:
+    def __init__(self, source: Callable[[], AsyncGenerator[Any, None]], put: Callable[[object], None]) -> None:
         self.ended = False
         self._source = source
-        self._waiter = waiter
+        self._put = put
         self._cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -199,12 +232,12 @@ class _Running:
         if self._cancelled:
             task.cancel()
         await asyncio.wait({task})
-        self._waiter.put(_End(asyncio.CancelledError() if task.cancelled() else task.exception()))
+        self._put(_End(asyncio.CancelledError() if task.cancelled() else task.exception()))
 
     async def _consume(self) -> None:
         async with contextlib.aclosing(self._source()) as items:
             async for item in items:
-                self._waiter.put(item)
+                self._put(item)
 
     def cancel(self) -> None:
         """Ask the source to end; never blocks, and may come before the source has started."""

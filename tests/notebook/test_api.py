@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
-from tests.notebook.kernel import KEY, home
 from warp_magics.api import Warp
 from warp_magics.gateway import Usage, errors
 from warp_magics.reply import Reply
-
-MEMORY = '\n[storage]\ntype = "memory"\n'
-
-
-@pytest.fixture(scope="module")
-def alone(lab):
-    with home(lab, extra=MEMORY) as made:
-        yield made
-
-
-@pytest.fixture
-def script(alone):
-    """Runs a script in a process of its own and returns what it printed, as JSON a line."""
-
-    def run(code, *, ok=True):
-        prelude = "import asyncio, json, sys, threading\nfrom warp_magics import Warp\nwarp = Warp()\n"
-        prelude += "def tell(what): print(json.dumps(what), flush=True)\n"
-        command = [sys.executable, "-W", "error::ResourceWarning", "-c", prelude + textwrap.dedent(code)]
-        done = subprocess.run(command, env=alone.env, capture_output=True, text=True, timeout=60, check=False)
-        assert not ok or (done.returncode, done.stderr) == (0, ""), done.stderr
-        assert KEY not in done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    return run
 
 
 @pytest.mark.slow
