@@ -10,10 +10,12 @@ from .grammar import COMMANDS, OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
+    from IPython.core.completer import CompletionContext, MatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
     from .connect import Connection
 
+MATCHER: Final = "warp_magics"
 _SESSIONS: Final = 200
 _BY_NAME: Final = {name: option for option in OPTIONS for name in option.names}
 
@@ -71,12 +73,20 @@ class Completer:
             "settings": lambda: settings,
         }
 
-    def complete(self, _: object, event: Any) -> list[str]:
-        """Return what may stand in the place of the word before the cursor; IPython calls this."""
-        before = event.text_until_cursor
-        word = "" if before[-1:].isspace() else before.split()[-1]
-        kept = len(word) - len(event.symbol)  # IPython's idea of a word ends where ours has a colon
-        return [one[kept:] for one in completions(before, self._offers)]
+    def matcher(self) -> Callable[[CompletionContext], MatcherResult]:
+        """Return what IPython asks; in our lines it silences the others, who see Python there."""
+        from IPython.core.completer import SimpleCompletion, context_matcher
+
+        @context_matcher(identifier=MATCHER)  # type: ignore[untyped-decorator]
+        def complete(context: CompletionContext) -> MatcherResult:
+            before = context.text_until_cursor
+            ours = before.startswith(("%%warp ", "%warp "))
+            word = "" if before[-1:].isspace() else before.split()[-1] if ours else ""
+            found = completions(before, self._offers) if ours else []
+            told = [SimpleCompletion(one) for one in found]
+            return {"completions": told, "suppress": bool(told), "ordered": True, "matched_fragment": word}
+
+        return complete  # type: ignore[no-any-return]
 
     @staticmethod
     def _models() -> Sequence[Any]:

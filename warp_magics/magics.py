@@ -14,7 +14,7 @@ from traitlets import Bool, Int
 
 from . import grammar
 from .cells import cells_of
-from .completion import Completer
+from .completion import MATCHER, Completer
 from .connect import connect, connection, disconnect, wait_with
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class WarpMagics(Magics):
 
                 self._shell.user_ns[options.out] = Reply.of(response, value)
 
-    warp.__doc__ = grammar.cell_help()
+    warp.__doc__ = grammar.cell_help()  # what %%warp? shows
 
     @no_var_expand
     @line_magic("warp")  # type: ignore[arg-type]
@@ -324,9 +324,9 @@ def load(shell: InteractiveShell) -> None:
     magics = WarpMagics(shell)
     shell.register_magics(magics)
     shell.events.register("post_run_cell", magics.cells.ended)
-    completer = Completer(shell, magics.trait_names(config=True))
-    for name in ("%%warp", "%warp"):
-        shell.set_hook("complete_command", completer.complete, str_key=name)
+    if shell.Completer is not None:
+        matcher = Completer(shell, magics.trait_names(config=True)).matcher()
+        shell.Completer.custom_matchers.append(matcher)
     wait_with(magics.waiter, magics.is_leaving)
 
 
@@ -334,4 +334,7 @@ def unload(shell: InteractiveShell) -> None:
     """Close what the magics have opened."""
     with contextlib.suppress(ValueError):  # never loaded
         shell.events.unregister("post_run_cell", cells_of(shell).ended)
+    if shell.Completer is not None:
+        matchers = shell.Completer.custom_matchers
+        matchers[:] = [one for one in matchers if one.matcher_identifier != MATCHER]
     disconnect()

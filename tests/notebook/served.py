@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -48,3 +49,16 @@ class ServedKernel(Kernel):
         with contextlib.suppress(httpx.TransportError):  # the server may be gone, and the kernel with it
             self._rest.delete(f"kernels/{self._id}")
         self._rest.close()
+
+    def interrupt(self) -> float:
+        """The stop button."""
+        at = time.monotonic()
+        self._rest.post(f"kernels/{self._id}/interrupt").raise_for_status()
+        return at
+
+    def restart(self) -> None:
+        """The restart button, and the first cell again."""
+        self.client.stop_channels()
+        self._rest.post(f"kernels/{self._id}/restart", timeout=60).raise_for_status()
+        self._connect()
+        self.run(self._code)

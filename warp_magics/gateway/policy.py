@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain as chained
 from typing import TYPE_CHECKING, Final
 
-from .errors import InvalidRequest
+from .errors import InvalidRequest, RequestRefused
 from .form import check_attachments, check_form
 from .types import Cooldown
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
     from .errors import ProviderError
-    from .types import ChatRequest, Model, Usage
+    from .types import ChatRequest, Conversation, Model, Usage
 
 PATIENCE: Final = 5.0
 """Seconds that a provider's ``Retry-After`` is waited out in place; for longer ones another model is asked."""
@@ -139,6 +139,13 @@ def warning_of(model: Model, error: ProviderError, seconds: float | None) -> str
         return None
     out = "" if seconds is None else f"; it is passed over for {seconds:.0f} s"
     return f"{model}: {error.message}{out}"
+
+
+def explain(error: ProviderError, conversation: Conversation) -> None:
+    """Add to a refusal of what was asked what may be its reason; a provider's own words do not always say it."""
+    if isinstance(error, RequestRefused) and any(message.images for message in conversation.messages):
+        error.message = f"{error.message.rstrip('.')}. The prompt has an image, and not every model takes images."
+        error.args = (error.message,)
 
 
 def reads_cache(request: ChatRequest, *, enabled: bool) -> bool:

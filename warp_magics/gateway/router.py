@@ -146,6 +146,7 @@ class Router:
                 await self._failed(asked.model, error, course, began, out=pause is None)
                 if course.begun and course.on_break == "error":
                     raise _exhausted(course) from error.__cause__
+                policy.explain(error, asked)
                 if not error.fall_back:
                     raise _routed(course.broken[1] if course.broken else error, course) from error.__cause__
                 if pause is None:
