@@ -58,7 +58,7 @@ def _command(words: list[str], word: str, offers: Mapping[str, Callable[[], Iter
     if verb is None:
         return []
     if word.startswith("-"):
-        return [option for option in ("--at", "--force") if option in verb.words]
+        return {"fork": ["--at"], "export": ["--force"]}.get(words[0], [])
     return _values(verb.offers, offers) if len(words) == 1 else []
 
 

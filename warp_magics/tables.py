@@ -64,6 +64,8 @@ class Table:
     rows: tuple[tuple[Cell | str, ...], ...]
     above: tuple[str, ...] = ()
     empty: str = "nothing"
+    keep_lines: bool = False
+    """Whether a cell's text keeps its line breaks in a terminal."""
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": repr(self)}
@@ -88,7 +90,8 @@ class Table:
         if self.columns and not self.rows:
             lines.append(self.empty)
         elif self.columns:
-            texts = [[" ".join(_cell(one).text.split()) for one in row] for row in self.rows]
+            told = str.expandtabs if self.keep_lines else _on_one_line
+            texts = [[told(_cell(one).text) for one in row] for row in self.rows]
             heads = [column.head for column in self.columns]
             widths = _widths([heads, *texts])
             lines += self._lines(heads, widths)
@@ -98,7 +101,7 @@ class Table:
 
     def _lines(self, texts: list[str], widths: list[int]) -> list[str]:
         """Return one row: what is wider than its column goes on below."""
-        wrapped = [textwrap.wrap(text, width) or [""] for text, width in zip(texts, widths, strict=True)]
+        wrapped = [_wrapped(text, width) for text, width in zip(texts, widths, strict=True)]
         return [self._line(pieces, widths) for pieces in itertools.zip_longest(*wrapped, fillvalue="")]
 
     def _line(self, texts: tuple[str, ...], widths: list[int]) -> str:
@@ -111,6 +114,16 @@ def _cell(one: Cell | str) -> Cell:
     return one if isinstance(one, Cell) else Cell(one)
 
 
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a cell's lines, none longer than ``width``."""
+    lines = [piece for line in text.splitlines() for piece in textwrap.wrap(line, width) or [""]]
+    return lines or [""]
+
+
 def _html_row(row: tuple[Cell | str, ...], kinds: list[str]) -> str:
     told = []
     for one, kind in zip(map(_cell, row), kinds, strict=True):
@@ -121,7 +134,9 @@ def _html_row(row: tuple[Cell | str, ...], kinds: list[str]) -> str:
 
 def _widths(texts: list[list[str]]) -> list[int]:
     """Return column widths that fit WIDTH: the widest column gives way first."""
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    widths = [
+        max(max(map(len, text.splitlines()), default=0) for text in column) for column in zip(*texts, strict=True)
+    ]
     room = WIDTH - _GAP * (len(widths) - 1)
     while sum(widths) > room:
         widths[widths.index(max(widths))] -= 1

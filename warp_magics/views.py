@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _JUST_NOW: Final = 10.0  # seconds
 _DAYS: Final = 2 * 86400.0
 _SHORT: Final = 60
-_INDENT: Final = "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}"
+_INDENT: Final = "│ "
 
 
 def overview(status: GatewayStatus, why: str, session: str | None, models: Sequence[ModelState]) -> Table:
@@ -107,7 +107,7 @@ def tree_table(session: Session, lines: Mapping[int | None, Sequence[Turn]], now
         for one in turns:
             prompt, answer = _line(one.prompt), _line(_answer(one))
             rows.append((str(one.n), _INDENT * depth + prompt, answer, one.model or "", _ago(one.ended_at, now)))
-            hang(one.id, depth + 1)
+            hang(one.id, depth)
 
     hang(None, 0)
     grow(lines[None], 0)
@@ -149,7 +149,7 @@ def preview_table(one: Preview) -> Table:
     tokens = f"about {one.usage.input_tokens:,} tokens, and up to {one.usage.output_tokens:,} for the answer"
     above = (f"To {one.model}: {tokens}; {cost}. Nothing was sent.", *one.warnings)
     rows = tuple((message.role, _message(message)) for message in one.messages)
-    return Table((Column("Role"), Column("Text")), rows, above=above)
+    return Table((Column("Role"), Column("Text")), rows, above=above, keep_lines=True)
 
 
 def _message(one: Message) -> str:

@@ -62,7 +62,7 @@ def test_a_branch_is_shown_gone_back_to_and_forked(front, sid):
     lines = told(front, "tree").splitlines()
     (branch,) = [at for at, line in enumerate(lines) if "└ branch 1" in line]
     assert lines[branch - 1].split()[:2] == ["1", "a"]
-    assert [line.split()[:2] for line in lines[branch + 1 : branch + 3]] == [["2", "b"], ["3", "c"]]
+    assert [line.split()[:3] for line in lines[branch + 1 : branch + 3]] == [["2", "│", "b"], ["3", "│", "c"]]
     assert "now ends with turn 2" in told(front, "rewind 2")
     assert prompts(front, sid) == [("1", "a"), ("2", "b")]
     assert f"{sid}-f" in told(front, f"fork {sid} {sid}-f --at 1")
