@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .connect import connection
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .connect import Connection
 
 MATCHER: Final = "warp_magics"
+_IN_BRACES: Final = re.compile(r"\{(\w*)$")
+"""A name that is being typed in a prompt; IPython itself knows of attributes behind a dot."""
 _SESSIONS: Final = 200
 _BY_NAME: Final = {name: option for option in OPTIONS for name in option.names}
 
@@ -80,9 +83,13 @@ class Completer:
         @context_matcher(identifier=MATCHER)  # type: ignore[untyped-decorator]
         def complete(context: CompletionContext) -> MatcherResult:
             before = context.text_until_cursor
-            ours = before.startswith(("%%warp ", "%warp "))
-            word = "" if before[-1:].isspace() else before.split()[-1] if ours else ""
-            found = completions(before, self._offers) if ours else []
+            word, found = "", []
+            if before.startswith(("%%warp ", "%warp ")):
+                word = "" if before[-1:].isspace() else before.split()[-1]
+                found = completions(before, self._offers)
+            elif context.full_text.startswith("%%warp") and (asked := _IN_BRACES.search(before)):
+                word = asked[1]
+                found = [name for name in sorted(self._offers["variables"]()) if name.startswith(word)]
             told = [SimpleCompletion(one) for one in found]
             return {"completions": told, "suppress": bool(told), "ordered": True, "matched_fragment": word}
 

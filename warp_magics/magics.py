@@ -73,7 +73,7 @@ class WarpMagics(Magics):
                 return
             self._remember(request)
             response, value = self._answers().ask(
-                at, request, stream=options.stream, format_=options.format, wanted=wanted
+                at, request, stream=options.stream, format_="json" if wanted else options.format, wanted=wanted
             )
             if options.format == "code":
                 self._next_cell(response.text)

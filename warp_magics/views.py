@@ -45,8 +45,16 @@ def model_table(models: Sequence[ModelState]) -> Table:
 
 
 def _models(models: Sequence[ModelState]) -> tuple[tuple[Column, ...], tuple[tuple[Cell | str, ...], ...]]:
-    columns = (Column("Model"), Column("Alias"), Column("Chain"), Column("State"), Column("Left", figures=True))
-    return columns, tuple(_model(one) for one in models)
+    columns = [Column("Model"), Column("Alias"), Column("Chain"), Column("State"), Column("Left", figures=True)]
+    rows = [_model(one) for one in models]
+    if any(one.price for one in models):
+        columns.append(Column("1M tokens", figures=True))
+        rows = [(*row, _price(one)) for row, one in zip(rows, models, strict=True)]
+    return tuple(columns), tuple(rows)
+
+
+def _price(one: ModelState) -> str:
+    return f"${one.price.input:.3g} + ${one.price.output:.3g}" if one.price else "unknown"
 
 
 def _model(one: ModelState) -> tuple[Cell | str, ...]:

@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_asked_for_once_more_in_the_same_place(front, lab, 
     front.run(CITY)
     ran = front.run(f"%%warp -m lab:{model} --schema City -o reply -s schema-{model}\nname one", cell=model)
     assert front.value("reply.value.people") == 2.0
-    assert data(ran)["text/plain"] == '{"name": "P", "people": 2}'
+    assert data(ran)["application/json"] == {"name": "P", "people": 2}
     assert "asked once more" in ran.shown[-1]["data"]["text/plain"]
     first, second = lab.calls(model)
     assert "Field required" in second.messages[0]["content"]
@@ -245,7 +245,7 @@ def completions(kernel, line, body=""):
     msg = kernel.send("complete_request", content)
     kernel.until(lambda: kernel.reply(msg))
     told = kernel.reply(msg)["content"]
-    return [line[: told["cursor_start"]].split(" ")[-1] + one for one in told["matches"]]
+    return [line[: told["cursor_start"]].split(" ")[-1].removesuffix("\n") + one for one in told["matches"]]
 
 
 def test_tab_completes_through_the_kernel(front):
@@ -262,3 +262,5 @@ def test_tab_completes_through_the_kernel(front):
     assert completions(front, "%warp his") == ["history"]
     assert "completed" in completions(front, "%warp history comp")
     assert completions(front, "%warp config route") == ["route_line"]
+    assert completions(front, "%%warp -s completed\nlook at {frame_") == ["{frame_one", "{frame_two"]
+    assert "bit_length" in str(completions(front, "%%warp\nlook at {frame_one.bit_"))
