@@ -55,16 +55,24 @@ def interpolate(text: str, names: Mapping[str, Any]) -> str:
         elif reference is None or keyword.iskeyword(reference):
             told.append(found[0])
         else:
-            told.append(found["doubled"] or text_of(lookup(reference, names)))
+            told.append(found["doubled"] or _replaced(reference, names))
     return "".join([*told, text[at:]])
+
+
+def _replaced(reference: str, names: Mapping[str, Any]) -> str:
+    try:
+        return text_of(lookup(reference, names))
+    except UsageError as error:
+        shown = reference if len(reference) <= _LONGEST else f"{reference[:_LONGEST]}…"
+        raise UsageError(f"{{{shown}}}: {error} {_WAY_OUT}") from None
 
 
 def lookup(reference: str, names: Mapping[str, Any]) -> Any:
     """Return what ``reference`` is in ``names``; raises UsageError where it is nothing."""
     head = re.match(_NAME, reference)
     if head is None:
-        raise UsageError(f"{reference!r} is no name.")
-    value = _named(head[0], names, reference)
+        raise UsageError(f"{reference!r} is no name of a variable.")
+    value = _named(head[0], names)
     at = head.end()
     while step := _STEP.match(reference, at):
         so_far = reference[:at]
@@ -73,9 +81,7 @@ def lookup(reference: str, names: Mapping[str, Any]) -> Any:
         try:
             value = getattr(value, step["attribute"]) if step["attribute"] else value[index]
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UsageError(
-                f"{{{reference}}}: {so_far} has no {reference[len(so_far) : at]} ({type(error).__name__}). {_WAY_OUT}"
-            ) from None
+            raise UsageError(f"{so_far} has no {reference[len(so_far) : at]} ({type(error).__name__}).") from None
     return value
 
 
@@ -88,20 +94,19 @@ def text_of(value: Any) -> str:
 _WAY_OUT: Final = "Write {{…}} for braces that are to stay, or --raw to replace nothing."
 
 
-def _named(name: str, names: Mapping[str, Any], reference: str) -> Any:
+def _named(name: str, names: Mapping[str, Any]) -> Any:
     try:
         return names[name]
     except KeyError:
         near = difflib.get_close_matches(name, [one for one in names if not one.startswith("_")], n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        shown = reference if len(reference) <= _LONGEST else f"{reference[:_LONGEST]}…"
-        raise UsageError(f"{{{shown}}}: the notebook has no {name}.{hint} {_WAY_OUT}") from None
+        raise UsageError(f"the notebook has no {name}.{hint}") from None
 
 
 def _index(said: str, names: Mapping[str, Any]) -> Any:
     if said[0] in "'\"":
         return said[1:-1]
-    return int(said) if said.lstrip("-").isdigit() else _named(said, names, said)
+    return int(said) if said.lstrip("-").isdigit() else _named(said, names)
 
 
 def _behind_groups(text: str, at: int) -> int:

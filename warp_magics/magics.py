@@ -112,18 +112,19 @@ class WarpMagics(Magics):
     ) -> ChatRequest:
         from .formats import HINTS
         from .gateway import ChatRequest, Parameters, errors
-        from .interpolate import interpolate, lookup, text_of
+        from .interpolate import interpolate, text_of
 
         if not cell.strip():
             raise errors.InvalidRequest("The prompt is empty: write it below the %%warp line.")
         context = options.context
         if context is not None and context.startswith("@"):
-            context = text_of(lookup(context[1:], names))
+            context = text_of(_looked_up("--context @", context[1:], names))
         context = "\n\n".join(part for part in (context, HINTS.get(options.format)) if part) or None
         prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), names)
         session = options.session or self._session
+        attachments = tuple(self._attached(name, names) for name in options.attach)
         source = self.cells.source(f"{line}\n{cell}")
-        again = self.cells.runs_again(source)
+        again = not options.dry and self.cells.runs_again(source)
         return ChatRequest(
             prompt=prompt,
             session_id=session,
@@ -142,21 +143,21 @@ class WarpMagics(Magics):
             # A cell that is run again wants a new answer, in the place of its last.
             cache=True if options.cache else False if again else None,
             replaces="source" if source.cell and session and not options.append else None,
-            attachments=tuple(self._attached(name, names) for name in options.attach),
+            attachments=attachments,
         )
 
     def _attached(self, name: str, names: dict[str, Any]) -> Any:
         from .attach import attached
-        from .interpolate import REFERENCE, lookup
+        from .interpolate import REFERENCE
 
-        is_variable = REFERENCE.fullmatch(name) and not (name not in names and Path(name).expanduser().is_file())
-        value = lookup(name, names) if is_variable else Path(name)
+        is_file = name not in names and (Path(name).expanduser().is_file() or not REFERENCE.fullmatch(name))
+        value = Path(name) if is_file else _looked_up("--attach ", name, names, "There is no file of that name either.")
         return attached(name, value, self.attach_tokens)
 
     def _remember(self, request: ChatRequest) -> None:
         if request.session_id is not None:
             self._asked.pop(request.session_id, None)
-            self._asked[request.session_id] = request
+            self._asked[request.session_id] = replace(request, prompt="", attachments=(), replaces=None)
 
     def _show_preview(self, at: Connection, request: ChatRequest) -> None:
         from .display import show
@@ -245,16 +246,15 @@ class WarpMagics(Magics):
             show_whole(turns[-1].response or f"[{turns[-1].status}]")
 
     def _continue(self, command: grammar.Command) -> None:
-        from .gateway import ChatRequest, Source
+        from .gateway import ChatRequest, Form, Source
 
         at, session = self._connection(), self._session_of(command)
         turns = at.portal.call(lambda: at.gateway.history(at.owner, session))
         if not turns:
             raise grammar.UsageError(f"The session {session!r} has no turns yet.")
-        last = self._asked.get(session, ChatRequest("", session, owner=at.owner, source=Source("cell")))
-        request = replace(
-            last, prompt="", attachments=(), replaces=None, continues=turns[-1].id, on_disconnect="cancel", cache=False
-        )
+        last = self._asked.get(session, ChatRequest("", session, source=Source("cell"), on_disconnect="cancel"))
+        # What is left of an answer of a schema is none of that schema.
+        request = replace(last, owner=at.owner, continues=turns[-1].id, cache=False, form=Form())
         self._answers().ask(at, request)
 
     def _session_of(self, command: grammar.Command) -> str:
@@ -294,10 +294,18 @@ class WarpMagics(Magics):
 def _wanted(name: str | None, names: dict[str, Any]) -> Wanted | None:
     if name is None:
         return None
-    from .interpolate import lookup
     from .schema import wanted
 
-    return wanted(name, lookup(name, names))
+    return wanted(name, _looked_up("--schema ", name, names))
+
+
+def _looked_up(option: str, name: str, names: dict[str, Any], *more: str) -> Any:
+    from .interpolate import lookup
+
+    try:
+        return lookup(name, names)
+    except grammar.UsageError as error:
+        raise grammar.UsageError(" ".join([f"{option}{name}: {error}", *more])) from None
 
 
 def _said(value: object) -> str:

@@ -89,7 +89,7 @@ def test_what_stays(text):
         ("{zzz}", "no zzz"),
         ("{df.shappe}", "df has no .shappe"),
         ("{rows[9]}", "rows has no [9]"),
-        ("{rows[j]}", "no j"),
+        ("{rows[j]}", "{rows[j]}: the notebook has no j."),
         ("{x.y.z}", "x has no .y"),
         ("{Err[7]}", "Err has no [7]"),
         ("{x[0]}", "x has no [0]"),

@@ -164,13 +164,19 @@ def test_data_figures_files_and_exceptions_go_along(front, lab, model, tmp_path)
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("nothing_like_it", "no nothing_like_it"), ("no/such.csv", "No such file"), ("thing", "a object is nothing")],
+    [
+        ("nothing_like_it", "--attach nothing_like_it: the notebook has no nothing_like_it"),
+        ("gone.csv", "--attach gone.csv: the notebook has no gone"),
+        ("no/such.csv", "No such file"),
+        ("thing", "a object is nothing"),
+    ],
 )
 def test_what_cannot_go_along_is_named(front, lab, model, name, said):
     front.run("thing = object()")
     ran = front.run(f"%%warp -m lab:{model} -a {name}\nlook", ok=False)
     assert ran.error["ename"] == "UsageError"
     assert said in ran.error["evalue"]
+    assert "--raw" not in ran.error["evalue"]
     assert lab.calls(model) == []
 
 

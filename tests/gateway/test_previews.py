@@ -1,0 +1,31 @@
+"""What a dry run costs nobody, and says it would cost."""
+
+import pytest
+
+from tests.gateway.kit import KEY, configured, opened
+from warp_magics.gateway.types import ChatRequest, Parameters
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_the_price_of_what_would_be_sent(tmp_path):
+    providers = {"openai": {"api_key": KEY}}
+    config = configured(tmp_path, "http://127.0.0.1:9/v1", "openai:gpt-4o-mini", "lab:ok", providers=providers)
+    async with opened(config) as gateway:
+        short = await gateway.preview(ChatRequest("hello", parameters=Parameters(max_tokens=10)))
+        long = await gateway.preview(ChatRequest("hello " * 5000, parameters=Parameters(max_tokens=10)))
+        free = await gateway.preview(ChatRequest("hello", models=("lab:ok",)))
+    assert short.model == long.model == "openai:gpt-4o-mini"
+    assert 0 < short.cost < long.cost < 1
+    assert short.usage.input_tokens < 20
+    assert free.cost is None
+
+
+async def test_of_a_chain_it_is_the_first_that_would_be_asked(tmp_path, fake):
+    config = configured(tmp_path, fake.base_url, "fail-503", "ok")
+    async with opened(config) as gateway:
+        assert (await gateway.preview(ChatRequest("x"))).model == "lab:fail-503"
+        await gateway.ask(ChatRequest("x", store=False))
+        assert (await gateway.preview(ChatRequest("x"))).model == "lab:ok"
+        assert (await gateway.usage("local"))[0].answers == 1
+    assert len(fake.requests) == 2
