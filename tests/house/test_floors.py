@@ -88,6 +88,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "conduct": (
                 "gateway/base",
                 "gateway/exports",
+                "gateway/terms",
                 "gateway/branches",
                 "gateway/orphans",
                 "gateway/turns",
@@ -101,6 +102,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "gateway/previews",
                 "gateway/streams",
                 "gateway/sessions",
+                "gateway/stored",
                 "gateway/local",
                 "gateway/remote/line",
                 "gateway/remote/progress",

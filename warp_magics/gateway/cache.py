@@ -14,7 +14,7 @@ from . import policy, prompt
 from .errors import StoreUnavailable
 from .signals import tell
 from .stores.logs import dump_event, load_events
-from .types import Attempt, Ended, Restarted, Result, Usage
+from .types import Attempt, Ended, Model, Restarted, Result, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from .base import Chances
     from .config import WarpConfig
     from .course import Course
+    from .prices import Prices
     from .router import Router
     from .stores.base import Store
-    from .types import ChatRequest, Event, Model, Turn
+    from .types import ChatRequest, ChatResponse, Event, Turn
 
 log = logging.getLogger("warp_magics.cache")
 
@@ -40,15 +41,24 @@ HIT: Final = "cache"
 class Cache:
     """Stands before ``router``; without its store it lets everything through."""
 
-    def __init__(self, config: WarpConfig, router: Router, store: Store, chances: Chances) -> None:
+    def __init__(self, config: WarpConfig, router: Router, prices: Prices, store: Store, chances: Chances) -> None:
         self._config = config
         self._router = router
+        self._prices = prices
         self._store = store
         self._chances = chances
 
-    def chain(self, request: ChatRequest) -> tuple[Model, ...]:
-        """Return the models that may answer, in order; raises as ``Router.chain`` does."""
-        return self._router.chain(request)
+    def expect(self, request: ChatRequest) -> None:
+        """See Answers; raises as ``Router.chain`` does."""
+        self._prices.warm(self._router.chain(request))
+
+    async def priced(self, said: ChatResponse) -> ChatResponse:
+        """See Answers; an answer from the cache has its own cost."""
+        if said.cost is not None:
+            return said
+        model = Model.parse(said.model)
+        await self._prices.ready([model])
+        return replace(said, cost=self._prices.cost(model, said.usage))
 
     async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer as ``Router.answer`` does, from the cache where that may be and holds it."""

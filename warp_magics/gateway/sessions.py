@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from .base import Chances
-    from .config import WarpConfig
     from .orphans import Orphans
     from .stores.base import Store
+    from .terms import Terms
     from .types import Session, SessionEvent, Turn
 
 _PAGE: Final = 100  # sessions read at once by a search
@@ -34,14 +34,14 @@ class Sessions:
 
     def __init__(
         self,
-        config: WarpConfig,
+        terms: Terms,
         store: Store,
         orphans: Orphans,
         chances: Chances,
         stop: Callable[[str, str], Awaitable[bool]],
     ) -> None:
-        self._lives = lives(config)
-        self._wait = config.limits.session_wait
+        self._lives = lives(terms)
+        self._wait = terms.session_wait
         self._store = store
         self._orphans = orphans
         self._chances = chances

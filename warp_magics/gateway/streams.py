@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .course import Course
 from .errors import InvalidRequest, SessionBusy, ShuttingDown, StoreUnavailable, StreamNotFound, TotalTimeout, WarpError
@@ -16,16 +15,14 @@ from .outcome import Outcome
 from .signals import tell
 from .tails import position_of, stream_key
 from .turns import Before
-from .types import Failed, Model
+from .types import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from .cache import Cache
-    from .config import WarpConfig
-    from .prices import Prices
     from .stores.base import Store
     from .tails import Tails
+    from .terms import Terms
     from .turns import Turns
     from .types import ChatRequest, ChatResponse, Event, Turn
 
@@ -36,26 +33,40 @@ _STOP_SECONDS: Final = 15.0
 """How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
 
 
+class Answers(Protocol):
+    """Who makes answers."""
+
+    def expect(self, request: ChatRequest) -> None:
+        """Make ready for ``request``, before its session gives it a turn; raises what is wrong with its models."""
+
+    def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+        """Yield the events of one answer behind ``turns``, an Ended last; ``course`` tells how it goes.
+
+        Raises WarpError; after a Started that means that the answer broke off.
+        """
+
+    async def priced(self, said: ChatResponse) -> ChatResponse:
+        """Return a whole answer with its cost, where that is known."""
+
+
 class Streams:
     """Starts answers and keeps them until they have ended. ``clock`` is monotonic seconds."""
 
     def __init__(
         self,
-        config: WarpConfig,
-        answers: Cache,
+        terms: Terms,
+        answers: Answers,
         *,
         turns: Turns,
         tails: Tails,
         store: Store,
-        prices: Prices,
         clock: Callable[[], float],
     ) -> None:
-        self._config = config
+        self._terms = terms
         self._answers = answers
         self._turns = turns
         self._tails = tails
         self._store = store
-        self._prices = prices
         self._clock = clock
         self._live: set[Live] = set()
         self._closing = False
@@ -69,7 +80,7 @@ class Streams:
         turn_id = self._turns.new_id(request)
         live = self._asked(request, turn_id) or self._start(request, turn_id)
         live.askers += 1
-        keep = (request.on_disconnect or self._config.on_disconnect) == "finish" and request.store
+        keep = (request.on_disconnect or self._terms.on_disconnect) == "finish" and request.store
         try:
             async with contextlib.aclosing(live.shown.read()) as events:
                 async for event in events:
@@ -134,7 +145,7 @@ class Streams:
     def _start(self, request: ChatRequest, turn_id: str) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
-        self._prices.warm(self._answers.chain(request))  # a model nobody has must not cost the session a turn
+        self._answers.expect(request)  # a model nobody has must not cost the session a turn
         live = Live(request.owner, turn_id, request.session_id)
         live.task = asyncio.create_task(self._produce(live, request))
         self._live.add(live)
@@ -173,7 +184,7 @@ class Streams:
             live.stoppable = False
             if answer.ended:  # whole, whatever befell us after its last word
                 answer.error, answer.stopped = None, False
-                answer.ended = await self._priced(answer.ended)
+                answer.ended = await self._answers.priced(answer.ended)
             answer.notes = live.notes
             turn = answer.turn(request, self._clock())
             warning, _ = await asyncio.gather(self._keep(live, answer, turn), self._count(request.owner, turn))
@@ -188,14 +199,6 @@ class Streams:
             return None
         last = live.named(answer.last(None))
         return await self._turns.close(answer.opened, answer.merged(turn), [*live.rest(), last])
-
-    async def _priced(self, said: ChatResponse) -> ChatResponse:
-        """Return an answer with its cost; one from the cache has its own."""
-        if said.cost is not None:
-            return said
-        model = Model.parse(said.model)
-        await self._prices.ready([model])
-        return replace(said, cost=self._prices.cost(model, said.usage))
 
     async def _count(self, owner: str, turn: Turn) -> None:
         if turn.model is None:
@@ -222,7 +225,7 @@ class Streams:
     async def _collect(self, live: Live, request: ChatRequest, answer: Outcome) -> None:
         """Run the router, show its events and remember how it went; never raises what the turn can tell."""
         opened = answer.opened
-        total = min(filter(None, (request.timeout, self._config.limits.timeout.total)))
+        total = min(filter(None, (request.timeout, self._terms.total)))
         try:
             async with (
                 asyncio.timeout(total),

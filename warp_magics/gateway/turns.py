@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from .base import Chances
-    from .config import WarpConfig
     from .orphans import Orphans
     from .stores.base import Store
+    from .terms import Terms
     from .types import ChatRequest, Event, Source, Turn
 
     Stop = Callable[[str, str], Awaitable[bool]]
@@ -94,14 +94,14 @@ class Turns:
 
     def __init__(
         self,
-        config: WarpConfig,
+        terms: Terms,
         store: Store,
         orphans: Orphans,
         chances: Chances,
         name: str,
     ) -> None:
-        self._wait = config.limits.session_wait
-        self.lives = lives(config)
+        self._wait = terms.session_wait
+        self.lives = lives(terms)
         self._store = store
         self._orphans = orphans
         self._chances = chances
@@ -327,6 +327,6 @@ class Turns:
                 task.cancel()
 
 
-def lives(config: WarpConfig) -> Lives:
-    """Return how long things are kept, as the configuration says."""
-    return Lives(LEASE_SECONDS, config.limits.history_expiration, config.storage.stream_expiration)
+def lives(terms: Terms) -> Lives:
+    """Return how long things are kept, as the terms say."""
+    return Lives(LEASE_SECONDS, terms.history, terms.stream)
