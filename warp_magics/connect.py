@@ -6,20 +6,22 @@ Decided and opened when first used, closed at the process's exit; until ``discon
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import ways
+from . import taping, ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from .gateway import Gateway, GatewayStatus
+    from .gateway import ChatRequest, Event, Gateway, GatewayStatus
     from .portal import Portal, Waiter
+    from .taping import Tape
 
 SERVER_SECONDS: Final = 3.0
 """How long this kernel's server may take to say that it has a configured model; then it is passed over."""
@@ -29,7 +31,10 @@ GATEWAY_SECONDS: Final = 10.0
 
 @dataclass(slots=True)
 class Connection:
-    """A gateway and the portal it lives behind. ``why`` is a sentence for ``%warp``; ``urls`` are empty in-process."""
+    """A gateway and the portal it lives behind. ``why`` is a sentence for ``%warp``; ``urls`` are empty in-process.
+
+    ``tape`` is what it records on or replays.
+    """
 
     gateway: Gateway
     portal: Portal
@@ -37,6 +42,7 @@ class Connection:
     why: str
     warnings: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
+    tape: Tape | None = None
     _done: bool = field(default=False, repr=False)
 
     def close(self) -> None:
@@ -49,25 +55,51 @@ class Connection:
 class Link:
     """One connection, opened when first used. ``choose`` names a gateway elsewhere or, with None, leaves it open.
 
-    What was chosen is kept for forked children: who was asked for a token is not asked again.
+    Where a tape is used there is a second one around it, and it is opened only when somebody is asked. What was chosen
+    is kept for forked children: who was asked for a token is not asked again.
     """
 
     def __init__(self, choose: Callable[[], ways.Place | None]) -> None:
         self._choose = choose
         self._place: ways.Place | None = None
         self._now: Connection | None = None
+        self._taped: Connection | None = None
         self._lock = threading.Lock()
         _links.add(self)
 
     def connection(self) -> Connection:
         """Return the connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
+        used = tape()
         with self._lock:
-            at = self._now
-            if at is None:
-                place = self._place or self._choose()
-                at = _elsewhere(place, GATEWAY_SECONDS)[0] if place else _near()
-                self._hold(at, place)
-            return at
+            if used is None:
+                return self._real()
+            if self._taped is None or self._taped.tape is not used:
+                if used.mode == "record":
+                    self._real()  # what is wrong with it is said now, and who is to be asked for a token is there
+                self._close_taped()
+                self._taped = _held(_taped(used, None if used.mode == "replay" else self._ask))
+            return self._taped
+
+    def _real(self) -> Connection:
+        if self._now is None:
+            place = self._place or self._choose()
+            self._hold(_elsewhere(place, GATEWAY_SECONDS)[0] if place else _near(), place)
+        assert self._now is not None  # noqa: S101 - for the type checker
+        return self._now
+
+    async def _ask(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        """Ask who is behind the tape."""
+        import asyncio
+
+        def opened() -> Connection:
+            with self._lock:
+                return self._real()
+
+        at = await asyncio.to_thread(opened)
+        asked = replace(request, owner=at.owner)
+        async with contextlib.aclosing(at.portal.astream(lambda: at.gateway.stream(asked))) as events:
+            async for event in events:
+                yield event
 
     def move(self, place: ways.Place) -> Connection:
         """Use the gateway at ``place`` from now on; where that fails the connection there was stays."""
@@ -85,23 +117,43 @@ class Link:
             self._close()
             self._place = None
 
+    def let_go(self) -> None:
+        """Close what is around the connection: another tape is used from now on, or none."""
+        with self._lock:
+            self._close_taped()
+
     def forget(self) -> None:
         """Leave the connection to the parent: its loop's thread is not in a forked child, which opens its own."""
         self._lock = threading.Lock()
-        if self._now is not None:
-            atexit.unregister(self._now.close)
-            _parents.append(self._now)
-            self._now = None
+        for one in (self._now, self._taped):
+            if one is not None:
+                atexit.unregister(one.close)
+                _parents.append(one)
+        self._now = self._taped = None
 
     def _hold(self, at: Connection, place: ways.Place | None) -> None:
-        self._now, self._place = at, place
-        atexit.register(at.close)
+        self._now, self._place = _held(at), place
 
     def _close(self) -> None:
+        self._close_taped()
         if self._now is not None:
-            atexit.unregister(self._now.close)
-            self._now.close()
+            _ended(self._now)
             self._now = None
+
+    def _close_taped(self) -> None:
+        if self._taped is not None:
+            _ended(self._taped)
+            self._taped = None
+
+
+def _held(at: Connection) -> Connection:
+    atexit.register(at.close)
+    return at
+
+
+def _ended(at: Connection) -> None:
+    atexit.unregister(at.close)
+    at.close()
 
 
 _links: weakref.WeakSet[Link] = weakref.WeakSet()
@@ -109,6 +161,26 @@ _parents: list[Connection] = []  # kept in a forked child, where closing them wo
 _waiter: Callable[[], Waiter] | None = None
 _leaving: Callable[[], bool] | None = None
 _process = Link(lambda: ways.named(os.environ))
+_tape: list[Tape | None] = []
+"""The tape that is used, once that is known."""
+
+
+def tape() -> Tape | None:
+    """Return the tape that this process uses, as ``use_tape`` or else its environment says; raises ConfigError."""
+    if not _tape:
+        _tape.append(taping.tape_of(os.environ))
+    return _tape[0]
+
+
+def use_tape(mode: str, folder: str | None = None, *, realtime: bool = False) -> None:
+    """Use a tape from now on, from its beginning, or none (``off``); sessions on the one before are gone.
+
+    Raises ConfigError for a ``mode`` that is none.
+    """
+    used = None if mode == taping.OFF else taping.new_tape(mode, folder, os.environ, realtime=realtime)
+    _tape[:] = [used]
+    for one in list(_links):
+        one.let_go()
 
 
 def wait_with(waiter: Callable[[], Waiter], leaving: Callable[[], bool] | None = None) -> None:
@@ -128,9 +200,14 @@ def connection() -> Connection:
 def connect(urls: Sequence[str]) -> Connection:
     """Use the gateway at ``urls``, instances of one, from now on, with the environment's token or one asked for.
 
-    Raises ConfigError, GatewayUnreachable, GatewayRefused; then the connection there was stays.
+    Where a tape is replayed nobody is asked, nor for a token. Raises ConfigError, GatewayUnreachable, GatewayRefused;
+    then the connection there was stays.
     """
-    return _process.move(ways.place(urls, None, os.environ, "%warp connect"))
+    used = tape()
+    if used is not None and used.mode == "replay":
+        return _process.connection()
+    _process.move(ways.place(urls, None, os.environ, "%warp connect"))
+    return _process.connection()
 
 
 def link(url: str | Sequence[str], token: str | None) -> Link:
@@ -195,6 +272,15 @@ async def _status(gateway: Gateway, urls: Sequence[str], seconds: float) -> Gate
         raise errors.GatewayRefused(f"{where} refuses the token.") from None
     except errors.WarpError as error:
         raise errors.GatewayUnreachable(f"{where} cannot be used: {error.message}") from None
+
+
+def _taped(used: Tape, ask: Callable[[ChatRequest], AsyncGenerator[Event, None]] | None) -> Connection:
+    from .gateway import TapeGateway
+    from .portal import Portal
+
+    gateway = TapeGateway(used.reel, used.mode, ask, realtime=used.realtime)
+    why = f"a tape in {used.where}; %warp tape tells of it"
+    return Connection(gateway, Portal(_new_waiter), "local", why, tape=used)
 
 
 def _near() -> Connection:

@@ -20,7 +20,7 @@ from warp_magics.gateway.errors import (
     StreamBroken,
 )
 from warp_magics.gateway.providers import PROVIDERS
-from warp_magics.gateway.types import ChatRequest, Reasoning, Result, Started, ToolCall
+from warp_magics.gateway.types import ChatRequest, Exchange, Reasoning, Result, Started, ToolCall
 
 REMOTE = [name for name in PROVIDERS if name != "demo"]
 WIRES = {row.dialect: row.name for row in reversed(PROVIDERS.values()) if row.name != "demo"}
@@ -130,7 +130,7 @@ async def test_an_answer_in_one_piece(config, fake, name):
 @pytest.mark.parametrize("name", REMOTE)
 async def test_a_system_text_and_a_history_come_through(config, fake, name):
     async with opened(config(name, "ok")) as gateway:
-        answer = await gateway.ask(ask(context="Be brief.", history=(("one", "two"),)))
+        answer = await gateway.ask(ask(context="Be brief.", history=(Exchange("one", "two"),)))
     (call,) = fake.requests
     first, *rest = [(one["role"], one["content"]) for one in call.messages]
     assert first[0] == "system"

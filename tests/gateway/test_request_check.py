@@ -9,7 +9,7 @@ from tests.gateway.kit import opened, valkey
 from warp_magics.gateway.errors import InvalidRequest
 from warp_magics.gateway.stores.memory import MemoryStore
 from warp_magics.gateway.types import ChatRequest as Ask
-from warp_magics.gateway.types import Parameters
+from warp_magics.gateway.types import Exchange, Parameters
 
 HALF = "caf\udce9"  # what os.fsdecode makes of Latin-1
 SERVERS = server_binaries()
@@ -52,7 +52,7 @@ async def test_half_a_character_is_refused_and_the_session_is_free(fake, config,
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("history", [((HALF, "b"),), (("a", "b"), ("c", HALF))])
+@pytest.mark.parametrize("history", [(Exchange(HALF, "b"),), (Exchange("a", "b"), Exchange("c", HALF))])
 async def test_half_a_character_in_a_told_history_is_refused(fake, config, history):
     async with opened(config("ok")) as gateway:
         await refused(gateway, Ask("hi", history=history), "lone surrogate")

@@ -18,7 +18,7 @@ from warp_magics.gateway.errors import (
     WarpError,
 )
 from warp_magics.gateway.types import ChatRequest as Ask
-from warp_magics.gateway.types import Ended, Failed, Parameters, Result, Text, ToolCall, Usage
+from warp_magics.gateway.types import Ended, Exchange, Failed, Parameters, Result, Text, ToolCall, Usage
 
 QUICK = {"timeout": {"connect": "300ms", "first_token": "250ms", "stall": "250ms", "total": "20s"}}
 
@@ -317,7 +317,7 @@ async def test_max_tokens_has_a_cap_and_capping_warns(fake, config, wanted, sent
 @pytest.mark.asyncio
 async def test_the_oldest_turns_are_left_out_of_a_small_context(fake, config, clock):
     small = [{"provider": "lab", "model": "small", "context_tokens": 130, "limits": {"max_tokens": 20}}]
-    history = tuple((f"{n}{'x' * 100}", "y" * 100) for n in range(5))
+    history = tuple(Exchange(f"{n}{'x' * 100}", "y" * 100) for n in range(5))
     async with opened(config("small", "ok", model=small), clock=clock) as gateway:
         answer = await gateway.ask(Ask("now?", history=history))
         whole = await gateway.ask(Ask("now?", history=history, models=("lab:ok",)))

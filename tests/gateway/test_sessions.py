@@ -22,7 +22,7 @@ from warp_magics.gateway.errors import (
 from warp_magics.gateway.stores.base import Draft, Lives
 from warp_magics.gateway.stores.memory import MemoryStore
 from warp_magics.gateway.types import ChatRequest as Ask
-from warp_magics.gateway.types import Ended, Result, SessionKey, Source, Text
+from warp_magics.gateway.types import Ended, Exchange, Result, SessionKey, Source, Text
 
 S1 = SessionKey("local", "s1")
 
@@ -82,7 +82,7 @@ async def test_without_an_id_a_session_is_made_and_its_id_told(fake, config):
 @pytest.mark.asyncio
 async def test_store_false_keeps_nothing_and_history_stands_in_for_a_session(fake, config):
     async with opened(config("ok")) as gateway:
-        answer = await gateway.ask(Ask("c", store=False, history=(("a", "b"),)))
+        answer = await gateway.ask(Ask("c", store=False, history=(Exchange("a", "b"),)))
         assert (await gateway.sessions("local")).sessions == ()
     assert (answer.session_id, answer.stream_id, answer.session_status) == (None, None, None)
     assert said(fake.requests[0].messages) == [("user", "a"), ("assistant", "b"), ("user", "c")]
@@ -94,7 +94,7 @@ async def test_store_false_keeps_nothing_and_history_stands_in_for_a_session(fak
     [
         (Ask("hi", session_id="never-was"), SessionNotFound, "never-was"),
         (Ask("   \n"), InvalidRequest, "empty"),
-        (Ask("hi", session_id="s1", history=(("a", "b"),)), InvalidRequest, "exclude"),
+        (Ask("hi", session_id="s1", history=(Exchange("a", "b"),)), InvalidRequest, "exclude"),
         (Ask("hi", session_id="s1", store=False), InvalidRequest, "store"),
         *[
             (Ask("hi", session_id=bad, create_session=True), InvalidSessionId, "A-Z a-z 0-9")

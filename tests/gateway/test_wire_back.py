@@ -23,12 +23,14 @@ from warp_magics.gateway.errors import (
 )
 from warp_magics.gateway.sse import Decoder, ServerSentEvent
 from warp_magics.gateway.types import (
+    Attachment,
     Attempt,
     Branch,
     Call,
     ChatRequest,
     ChatResponse,
     Ended,
+    Exchange,
     Failed,
     GatewayStatus,
     ModelState,
@@ -45,6 +47,7 @@ from warp_magics.gateway.types import (
     Started,
     Text,
     ToolCall,
+    ToolResult,
     Turn,
     Usage,
     UsageRow,
@@ -122,6 +125,15 @@ TURNS = st.builds(
     source=SOURCES,
     error=maybe(OBJECTS.filter(bool)),
 )
+EXCHANGES = st.builds(
+    Exchange,
+    TEXT,
+    TEXT,
+    tuples(st.builds(Attachment, st.just("text"), TEXT, TEXT, TEXT)),
+    tuples(CALLS),
+    tuples(st.builds(ToolResult, WORD, TEXT, st.booleans())),
+    maybe(WORD),
+)
 BRANCHES = st.builds(Branch, COUNT, maybe(WORD), COUNT, TIMES)
 SESSIONS = st.builds(
     Session,
@@ -175,7 +187,7 @@ REQUESTS = st.builds(
         maybe(st.integers(-(2**53), 2**53)),
         tuples(TEXT),
     ),
-    history=tuples(st.tuples(TEXT, TEXT)),
+    history=tuples(EXCHANGES),
     source=SOURCES,
     timeout=maybe(st.floats(0.001, 1e6)),
     turn_id=maybe(st.text("abcXYZ019._-", min_size=1, max_size=128)),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .signals import observe
     from .sse import Decoder, ServerSentEvent, comment, encode
     from .stores.embedded import EmbeddedServer, find_server
+    from .tape import Heard, Mode, Reel, TapeGateway
     from .turns import check_session_id
     from .types import (
         Attachment,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Conversation,
         Ended,
         Event,
+        Exchange,
         Failed,
         Form,
         GatewayStatus,
@@ -75,6 +77,7 @@ _HOMES: Final = {
         "ChatResponse",
         "Ended",
         "Event",
+        "Exchange",
         "Failed",
         "GatewayStatus",
         "Model",
@@ -107,6 +110,7 @@ _HOMES: Final = {
     "turns": ("check_session_id",),
     "sse": ("Decoder", "ServerSentEvent", "comment", "encode"),
     "stores.embedded": ("EmbeddedServer", "find_server"),
+    "tape": ("Heard", "Mode", "Reel", "TapeGateway"),
 }
 _MODULES: Final = ("errors", "wire")
 """Offered whole: the errors by their names, the wire format to those who serve it."""
@@ -129,13 +133,16 @@ __all__ = [
     "EmbeddedServer",
     "Ended",
     "Event",
+    "Exchange",
     "Failed",
     "Form",
     "Gateway",
     "GatewayStatus",
+    "Heard",
     "JsonDecoder",
     "LocalGateway",
     "Message",
+    "Mode",
     "Model",
     "ModelState",
     "Page",
@@ -145,6 +152,7 @@ __all__ = [
     "Price",
     "Provider",
     "Reasoning",
+    "Reel",
     "RemoteGateway",
     "Restarted",
     "Result",
@@ -154,6 +162,7 @@ __all__ = [
     "Source",
     "Started",
     "StreamDecoder",
+    "TapeGateway",
     "Text",
     "Tool",
     "ToolCall",

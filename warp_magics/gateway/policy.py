@@ -29,13 +29,15 @@ def check(request: ChatRequest) -> None:
         raise InvalidRequest("history and sessionId exclude each other: a session has its own history.")
     if not request.store and request.session_id is not None:
         raise InvalidRequest("store: false keeps no session, so it takes no sessionId.")
-    if request.tool_results and request.session_id is None:
+    if request.tool_results and request.session_id is None and not request.history:
         raise InvalidRequest("toolResults answer the calls of a session's last turn, so they need its sessionId.")
     try:
         "".join(_texts(request)).encode()
     except UnicodeEncodeError:
         raise InvalidRequest("The prompt holds half a character (a lone surrogate); decode it anew.") from None
     check_attachments(request.attachments)
+    for one in request.history:
+        check_attachments(one.attachments)
     check_form(request.form)
     given = request.parameters
     _in_range("temperature", given.temperature, 0, 2)
@@ -61,7 +63,7 @@ def _check_place(request: ChatRequest) -> None:
 def _texts(request: ChatRequest) -> Iterator[str]:
     source = request.source
     yield from (request.prompt, request.context or "", source.notebook or "", source.cell or "")
-    yield from chained.from_iterable(request.history)
+    yield from chained.from_iterable((one.prompt, one.response) for one in request.history)
     yield from (*request.parameters.stop, *request.models, request.replaces or "", request.continues or "")
     yield from (text for one in request.attachments for text in (one.name, one.text))
     yield from (text for one in request.tool_results for text in (one.id, one.content))

@@ -28,7 +28,7 @@ class Previews:
     async def preview(self, request: ChatRequest) -> Preview:
         """See Gateway."""
         policy.check(request)
-        turns = await self._turns(request)
+        turns = await turns_before(request, self._store)
         place = placed(request, turns)
         asked, turns = asked_on(request, turns, place)
         conversation, warnings = await self._router.first(asked, turns)
@@ -42,12 +42,14 @@ class Previews:
             warnings=(*place.warnings, *warnings),
         )
 
-    async def _turns(self, request: ChatRequest) -> tuple[Turn, ...]:
-        if request.session_id is None:
-            return prompt.told(request.history)
-        try:
-            return await self._store.turns(SessionKey(request.owner, check_session_id(request.session_id)))
-        except SessionNotFound:
-            if request.create_session:
-                return ()
-            raise
+
+async def turns_before(request: ChatRequest, store: Store) -> tuple[Turn, ...]:
+    """Return the turns that ``request`` would be asked behind; raises SessionNotFound."""
+    if request.session_id is None:
+        return prompt.told(request.history)
+    try:
+        return await store.turns(SessionKey(request.owner, check_session_id(request.session_id)))
+    except SessionNotFound:
+        if request.create_session:
+            return ()
+        raise

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import InvalidRequest
-from .types import Message, Result, ToolResult, Turn, Usage
+from .types import Exchange, Message, Result, ToolResult, Turn, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +37,8 @@ def conversation(
     """
     head = [Message("system", request.context)] if request.context else []
     asked = _asked(request.prompt, request.attachments, request.tool_results)
-    told = _told(turns)
-    _check_results(request.tool_results, told[-1].tool_calls if told else ())
+    told = heard(turns)
+    check_results(request, turns)
     left = None if budget is None else budget - sum(map(_weight, (*head, asked)))
     kept = _newest(told, left, at_least=1 if request.tool_results else 0)
     return (*head, *_messages(kept, asked, model.provider)), len(kept), len(told) - len(kept)
@@ -54,23 +54,44 @@ def newer_half(turns: Sequence[Turn], sent: int, *, at_least: int) -> tuple[Turn
 
     A turn that answers calls stays with the one that made them; ``at_least`` so many of such groups stay.
     """
-    told = _told(turns)
+    told = heard(turns)
     groups = _groups(told[len(told) - sent :])
     kept = max(len(groups) // 2, at_least)
     return tuple(turn for group in groups[len(groups) - kept :] for turn in group) if kept < len(groups) else None
 
 
-def told(history: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
-    """Return the turns that a request brings along itself, as (prompt, response) pairs."""
+def told(history: Sequence[Exchange]) -> tuple[Turn, ...]:
+    """Return the turns that a request brings along itself."""
     return tuple(
-        Turn("", n, prompt, reply, "complete", Result.COMPLETE, None, 0.0, 0.0)
-        for n, (prompt, reply) in enumerate(history, start=1)
+        Turn(
+            "",
+            n,
+            one.prompt,
+            one.response,
+            "complete",
+            Result.COMPLETE,
+            one.model,
+            0.0,
+            0.0,
+            tool_calls=one.tool_calls,
+            attachments=one.attachments,
+            tool_results=one.tool_results,
+        )
+        for n, one in enumerate(history, start=1)
     )
 
 
-def _told(turns: Sequence[Turn]) -> list[Turn]:
+def heard(turns: Sequence[Turn]) -> list[Turn]:
     """Return the turns that a model is told of."""
     return [turn for turn in turns if (turn.response or turn.tool_calls) and turn.status != "failed"]
+
+
+def history_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
+    """Return ``turns`` as a request brings them along itself: those that a model is told of."""
+    return tuple(
+        Exchange(one.prompt, one.response, one.attachments, one.tool_calls, one.tool_results, one.model)
+        for one in heard(turns)
+    )
 
 
 def _groups(turns: Sequence[Turn]) -> list[list[Turn]]:
@@ -83,9 +104,11 @@ def _groups(turns: Sequence[Turn]) -> list[list[Turn]]:
     return groups
 
 
-def _check_results(results: Sequence[ToolResult], calls: Sequence[Call]) -> None:
-    known = [call.id for call in calls]
-    strange = [result.id for result in results if result.id not in known]
+def check_results(request: ChatRequest, turns: Sequence[Turn]) -> None:
+    """Refuse the result of a call that the last of ``turns`` has not made; raises InvalidRequest."""
+    last = heard(turns)[-1:]
+    known = [call.id for turn in last for call in turn.tool_calls]
+    strange = [result.id for result in request.tool_results if result.id not in known]
     if strange:
         asked = f"it called {', '.join(known)}" if known else "it called none"
         raise InvalidRequest(f"toolResults: the session's last turn made no call {strange[0][:100]!r}; {asked}.")

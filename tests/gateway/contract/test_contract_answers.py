@@ -11,6 +11,7 @@ from warp_magics.gateway.errors import ProviderError, SessionNotFound, TotalTime
 from warp_magics.gateway.types import (
     Call,
     Ended,
+    Exchange,
     Failed,
     Parameters,
     Reasoning,
@@ -134,7 +135,7 @@ async def test_context_parameters_and_the_source_arrive(gateway, there, sid):
 
 async def test_an_answer_that_is_not_kept_has_turns_it_is_told_and_no_session(gateway, there):
     model = there.name()
-    history = (("a", "b"), ("c", "d"))
+    history = (Exchange("a", "b"), Exchange("c", "d"))
     events = await events_of(gateway, asking("e", None, model, create_session=False, store=False, history=history))
     answer = ends(events).response
     assert (answer.session_id, answer.stream_id) == (None, None)

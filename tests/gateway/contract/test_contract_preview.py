@@ -4,7 +4,7 @@ import pytest
 
 from tests.gateway.contract.world import OWNER, asking
 from warp_magics.gateway.errors import InvalidRequest, SessionNotFound, UnknownModel
-from warp_magics.gateway.types import Attachment, Message, Parameters, Source
+from warp_magics.gateway.types import Attachment, Exchange, Message, Parameters, Source
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,7 +38,7 @@ async def test_in_the_place_of_a_turn_and_where_there_is_no_session(gateway, the
         await gateway.preview(asking("x", sid, model, create_session=False))
     await gateway.ask(asking("one", sid, model, source=cell))
     assert (await gateway.preview(again)).messages == (Message("user", "two"),)
-    told = await gateway.preview(asking("x", None, model, history=(("a", "b"),)))
+    told = await gateway.preview(asking("x", None, model, history=(Exchange("a", "b"),)))
     assert [one.text for one in told.messages] == ["a", "b", "x"]
 
 

@@ -18,13 +18,14 @@ from warp_magics.gateway.base import Chances, Gateway
 from warp_magics.gateway.config import load_config
 from warp_magics.gateway.local import LocalGateway
 from warp_magics.gateway.remote import RemoteGateway
+from warp_magics.gateway.tape import Reel, TapeGateway
 from warp_magics.gateway.types import ChatRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-KINDS = ("local-memory", "local-valkey", "jupyter", "alone")
+KINDS = ("local-memory", "local-valkey", "jupyter", "alone", "tape")
 OWNER = "local"
 PATIENCE = 15.0
 """Seconds that a test waits for what comes at once on a machine that has the time for it."""
@@ -89,8 +90,22 @@ def world(kind: str, lab: FakeProvider, folder: Path) -> Iterator[World]:
         elif kind == "alone":
             alone = stack.enter_context(running_alone(folder / "alone", env))
             yield World(kind, lab, lambda: RemoteGateway([alone.url], alone.token, chances=Chances()))
+        elif kind == "tape":
+            yield World(kind, lab, lambda: _taped(path, folder / "tape"))
         else:
             yield World(kind, lab, lambda: LocalGateway(load_config(path=path, env={}), version="1"))
+
+
+def _taped(path: Path, folder: Path) -> Gateway:
+    """A tape that records around a gateway in this process."""
+    inner = LocalGateway(load_config(path=path, env={}), version="1")
+
+    class Both(TapeGateway):
+        async def aclose(self) -> None:
+            await super().aclose()
+            await inner.aclose()
+
+    return Both(Reel(folder), "record", inner.stream)
 
 
 def _configured(folder: Path, lab: FakeProvider, storage: dict[str, str]) -> Path:

@@ -54,13 +54,14 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
             return "ended", {"response": asdict(response)}
         case Failed(error=error, response=response):
             part = asdict(response) if response else None
-            return "failed", {"error": _error(error), "response": part}
+            return "failed", {"error": error_fields(error), "response": part}
     fields = asdict(event)
     del fields["id"]
     return "started" if isinstance(event, Started) else "restarted", fields
 
 
-def _error(error: Exception) -> dict[str, Any]:
+def error_fields(error: Exception) -> dict[str, Any]:
+    """Return ``error`` as ``error_from`` reads it."""
     if not isinstance(error, WarpError):
         return {"code": WarpError.code, "message": "The gateway failed.", "details": {}}
     details = dict(error.details)
@@ -75,15 +76,20 @@ def _error(error: Exception) -> dict[str, Any]:
     }
 
 
-def _failed(fields: dict[str, Any]) -> Failed:
-    raw, response = fields["error"], fields["response"]
-    details: dict[str, object] = raw["details"]
+def error_from(raw: dict[str, Any]) -> WarpError:
+    """Return the error that ``error_fields`` wrote."""
+    details: dict[str, object] = dict(raw["details"])
     if raw.get("route") is not None:
         details["route"] = tuple(Attempt(**one) for one in raw["route"])
     error = told(raw["code"], raw["message"], retry_after=raw.get("retry_after"), details=details)
     if isinstance(error, ProviderError):
         error.status = raw.get("status")
-    return Failed(error, _response(response) if response else None, fields["id"])
+    return error
+
+
+def _failed(fields: dict[str, Any]) -> Failed:
+    response = fields["response"]
+    return Failed(error_from(fields["error"]), _response(response) if response else None, fields["id"])
 
 
 def _response(raw: dict[str, Any]) -> ChatResponse:

@@ -74,6 +74,18 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """A prompt and its answer that a request brings along itself; ``model`` is who answered, where that is known."""
+
+    prompt: str
+    response: str
+    attachments: tuple[Attachment, ...] = ()
+    tool_calls: tuple[Call, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message of the prompt as a dialect encodes it.
 
@@ -133,9 +145,9 @@ class ChatRequest:
     """A prompt on its way to a model.
 
     ``models`` is the chain to try, as the asker wrote it; empty means the configured one.
-    ``store=False`` keeps no session at all. ``history`` (prompt, response) pairs stand in for a
-    session's turns and exclude ``session_id``. ``timeout`` is in seconds and bounds the whole answer.
-    ``tool_results`` answer the calls of the session's last turn; with them the prompt may be empty.
+    ``store=False`` keeps no session at all. ``history`` stands in for a session's turns and excludes ``session_id``.
+    ``timeout`` is in seconds and bounds the whole answer. ``tool_results`` answer the calls of the last turn before; with
+    them the prompt may be empty.
     ``on_disconnect`` says what a reader's leaving means: the answer is finished and kept, or cancelled.
     ``on_break`` says what follows when a model fails in mid-answer: another goes on unnoticed or not at all (``splice``),
     its text comes anew (``restart``), or the answer ends (``error``); None is ``splice`` where somebody reads along.
@@ -154,7 +166,7 @@ class ChatRequest:
     context: str | None = None
     models: tuple[str, ...] = ()
     parameters: Parameters = Parameters()
-    history: tuple[tuple[str, str], ...] = ()
+    history: tuple[Exchange, ...] = ()
     source: Source = Source()
     timeout: float | None = None
     on_disconnect: Literal["finish", "cancel"] | None = None

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from ..errors import InvalidRequest, UnprocessableRequest
-from ..types import Attachment, ChatRequest, Form, Parameters, Source, Tool, ToolResult
+from ..types import Attachment, Call, ChatRequest, Exchange, Form, Parameters, Source, Tool, ToolResult
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
@@ -62,13 +62,6 @@ class ModelName(_Body):
     model: str
 
 
-class Exchange(_Body):
-    """One entry of ``history``."""
-
-    prompt: str
-    response: str
-
-
 class Origin(_Body):
     """Where a prompt came from."""
 
@@ -103,6 +96,26 @@ class Outcome(_Body):
     is_error: bool = False
 
 
+class ToolCall(_Body):
+    """A call that an answer of ``history`` has made."""
+
+    id: str
+    name: str
+    arguments: str
+    extra: dict[str, Any] = {}
+
+
+class Past(_Body):
+    """One entry of ``history``."""
+
+    prompt: str
+    response: str
+    model: str | None = None
+    attachments: list[File] = []
+    tool_calls: list[ToolCall] = []
+    tool_results: list[Outcome] = []
+
+
 class Ask(_Body):
     """The body of ``prompt`` and ``stream``."""
 
@@ -117,7 +130,7 @@ class Ask(_Body):
     seed: int | None = None
     stop: list[str] | str | None = None
     models: list[str | ModelName] = []
-    history: list[Exchange] = []
+    history: list[Past] = []
     source: Origin = Origin()
     timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
     on_break: Literal["splice", "restart", "error"] | None = None
@@ -192,7 +205,7 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
         context=_context(ask.context),
         models=tuple(m if isinstance(m, str) else f"{m.provider}:{m.model}" for m in ask.models),
         parameters=Parameters(ask.temperature, ask.max_tokens, ask.top_p, ask.seed, tuple(stop)),
-        history=tuple((one.prompt, one.response) for one in ask.history),
+        history=tuple(map(_exchange, ask.history)),
         source=Source(ask.source.kind, ask.source.notebook, ask.source.cell),
         timeout=ask.timeout,
         on_break=ask.on_break,
@@ -200,16 +213,33 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
         turn_id=turn_id,
         replaces=ask.replaces,
         continues=ask.continues,
-        attachments=tuple(
-            Attachment(one.kind, one.name, one.media_type, one.text, one.data) for one in ask.attachments
-        ),
-        tool_results=tuple(ToolResult(one.id, one.content, one.is_error) for one in ask.tool_results),
+        attachments=tuple(map(_attachment, ask.attachments)),
+        tool_results=tuple(map(_tool_result, ask.tool_results)),
         form=Form(
             tuple(Tool(one.name, one.description, one.parameters) for one in ask.tools),
             ask.tool_choice,
             ask.response_schema,
         ),
     )
+
+
+def _exchange(one: Past) -> Exchange:
+    return Exchange(
+        one.prompt,
+        one.response,
+        tuple(map(_attachment, one.attachments)),
+        tuple(Call(call.id, call.name, call.arguments, call.extra) for call in one.tool_calls),
+        tuple(map(_tool_result, one.tool_results)),
+        one.model,
+    )
+
+
+def _attachment(one: File) -> Attachment:
+    return Attachment(one.kind, one.name, one.media_type, one.text, one.data)
+
+
+def _tool_result(one: Outcome) -> ToolResult:
+    return ToolResult(one.id, one.content, one.is_error)
 
 
 def read_new_session(body: bytes) -> NewSession:

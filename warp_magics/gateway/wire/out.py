@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ChatRequest,
         ChatResponse,
         Event,
+        Exchange,
         GatewayStatus,
         ModelState,
         Page,
@@ -57,7 +58,7 @@ def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
         seed=parameters.seed,
         stop=list(parameters.stop) or None,
         models=list(given.models) or None,
-        history=[{"prompt": prompt, "response": response} for prompt, response in given.history] or None,
+        history=[_exchange(one) for one in given.history] or None,
         source=_source(given.source) if given.source != Source() else None,
         timeout=given.timeout,
         onBreak=given.on_break,
@@ -93,6 +94,15 @@ def fork_bytes(at: str | None, session_id: str | None) -> bytes:
 def rewind_bytes(to: str) -> bytes:
     """Return the body of ``rewind``."""
     return _asked({"to": to})
+
+
+def _exchange(one: Exchange) -> dict[str, object]:
+    return {"prompt": one.prompt, "response": one.response} | _given(
+        model=one.model,
+        attachments=[_attachment(file) for file in one.attachments] or None,
+        toolCalls=[_call(call) for call in one.tool_calls] or None,
+        toolResults=[_tool_result(result) for result in one.tool_results] or None,
+    )
 
 
 def _given(**fields: object) -> dict[str, object]:

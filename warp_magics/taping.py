@@ -1,0 +1,59 @@
+"""Which tape this process records on or replays, as its environment or its user says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .gateway import Mode, Reel
+
+MODE: Final = "WARP_TAPE"
+FOLDER: Final = "WARP_TAPE_DIR"
+MODES: Final[tuple[Mode, ...]] = ("record", "replay", "auto")
+OFF: Final = "off"
+_BESIDE: Final = Path(".warp", "tape")
+_HERE: Final = Path.cwd()
+"""Where this process began: a kernel's is its notebook's folder, whatever its cells do later."""
+_SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A tape that is used; ``realtime`` replays events as far apart as they came."""
+
+    mode: Mode
+    reel: Reel
+    realtime: bool = False
+
+    @property
+    def where(self) -> str:
+        """The tape's folder as people of any machine read it."""
+        return "/".join(self.reel.folder.parts[-2:])
+
+
+def tape_of(env: Mapping[str, str]) -> Tape | None:
+    """Return the tape that the environment names, None for none; raises ConfigError."""
+    mode = env.get(MODE, "").strip().lower()
+    return None if mode in ("", OFF) else new_tape(mode, None, env)
+
+
+def new_tape(mode: str, folder: str | None, env: Mapping[str, str], *, realtime: bool = False) -> Tape:
+    """Return the tape in ``folder``, else where the environment says, else beside the notebook; raises ConfigError."""
+    from .gateway import Reel, errors
+
+    found = next((one for one in MODES if one == mode), None)
+    if found is None:
+        raise errors.ConfigError(f"{MODE}={mode[:40]!r} is none of {', '.join(MODES)}, {OFF}.")
+    said = folder or env.get(FOLDER, "").strip()
+    place = _HERE / Path(said).expanduser() if said else _HERE / _BESIDE
+    return Tape(found, Reel(place, _secrets(env)), realtime)
+
+
+def _secrets(env: Mapping[str, str]) -> list[str]:
+    """Return the values of the environment that their names call secret."""
+    return [value for name, value in env.items() if _SECRET.search(name) and not Path(value).is_absolute()]
