@@ -19,6 +19,7 @@ from warp_magics.gateway.config import load_config
 from warp_magics.gateway.local import LocalGateway
 from warp_magics.gateway.remote import RemoteGateway
 from warp_magics.gateway.tape import Reel, TapeGateway
+from warp_magics.gateway.terms import Terms
 from warp_magics.gateway.types import ChatRequest
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class World:
     kind: str
     lab: FakeProvider
     open: Callable[[], Gateway]
+
+    @property
+    def timeless(self) -> bool:
+        """On a tape time stands still, and who is configured is not known."""
+        return self.kind == "tape"
 
     @staticmethod
     def name(behaviour: str = "ok") -> str:
@@ -105,7 +111,7 @@ def _taped(path: Path, folder: Path) -> Gateway:
             await super().aclose()
             await inner.aclose()
 
-    return Both(Reel(folder), "record", inner.stream)
+    return Both(Reel(folder), "record", inner.stream, terms=Terms(session_wait=SESSION_WAIT))
 
 
 def _configured(folder: Path, lab: FakeProvider, storage: dict[str, str]) -> Path:

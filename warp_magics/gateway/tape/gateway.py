@@ -66,11 +66,12 @@ class TapeGateway(StoredGateway):
         *,
         realtime: bool = False,
         chances: Chances | None = None,
+        terms: Terms | None = None,
     ) -> None:
         chances, numbers = chances or Chances(), itertools.count(1)
         self._answers = _Answers(reel, mode, ask, chances, realtime=realtime)
         super().__init__(
-            Terms(on_disconnect="cancel"),
+            terms or Terms(),
             MemoryStore(lambda: 0.0),
             self._answers,
             replace(chances, wall=lambda: 0.0, new_id=lambda: f"tape-{next(numbers)}"),
@@ -99,7 +100,7 @@ class TapeGateway(StoredGateway):
 
     async def status(self) -> GatewayStatus:
         """See Gateway."""
-        storage = {"type": "memory", "server": None, "reason": "with this run of the tape"}
+        storage = {"type": "memory", "server": None, "reachable": True, "reason": "with this run of the tape"}
         return GatewayStatus("tape", "", configured=True, ok=True, storage=storage)
 
 
@@ -216,8 +217,9 @@ def _told(event: Event, course: Course) -> Event | None:
     """Return ``event`` as it is shown, and tell ``course`` of it; raises an answer's error."""
     match event:
         case Failed(error=error, response=part):
-            if part is not None:
-                course.route[:], course.warnings[:] = part.route, part.warnings
+            told = getattr(error, "details", {}).get("route", ())
+            course.route[:] = part.route if part else told
+            course.warnings[:] = part.warnings if part else ()
             raise error
         case Ended(response=said):
             course.route[:] = said.route

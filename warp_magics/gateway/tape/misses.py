@@ -15,6 +15,8 @@ _AROUND: Final = 6  # words and spaces that are shown on each side of a change
 _LONG: Final = 4000  # characters of a text that are compared to find the nearest entry
 _MANY: Final = 3000  # words up to which a text is compared word by word, else line by line
 _SHOWN: Final = 600  # characters of one difference
+_PROMPT: Final = 4.0
+"""How much more another prompt matters than anything else that is another one."""
 _LEAST: Final = 0.3
 """How like an entry's prompt must be to the one asked, from 0 to 1, for the two to be compared."""
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -120,15 +122,17 @@ def _stretch(words: Sequence[str], *, first: bool, last: bool) -> str:
 
 def _distance(asked: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """Return how far the two are apart: a point for each field that differs, less for a text that is nearly the same."""
-    apart = sum(1.0 - _likeness(asked.get(name, ""), other.get(name, "")) for name in ("prompt", "context"))
+    apart = _PROMPT * (1.0 - _likeness(asked.get("prompt", ""), other.get("prompt", "")))
+    apart += 1.0 - _likeness(asked.get("context", ""), other.get("context", ""))
     apart += abs(len(asked.get("turns", ())) - len(other.get("turns", ())))
     apart += sum(a != b for a, b in zip(asked.get("turns", ()), other.get("turns", ()), strict=False)) / 2
     for name in ("models", "attachments", "parameters", "tools", "tool_choice", "tool_results", "schema"):
         apart += asked.get(name) != other.get(name)
-    return apart
+    return float(apart)
 
 
 def _likeness(one: str, other: str) -> float:
     if one == other:
         return 1.0
-    return float(difflib.SequenceMatcher(None, one[:_LONG], other[:_LONG]).quick_ratio())
+    words, others = _WORDS.findall(one[:_LONG]), _WORDS.findall(other[:_LONG])
+    return float(difflib.SequenceMatcher(None, words, others, autojunk=False).quick_ratio())
