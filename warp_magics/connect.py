@@ -11,7 +11,7 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import ways
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from .gateway import Gateway, GatewayStatus
     from .portal import Portal, Waiter
+
+    _Ask: TypeAlias = Callable[[str], str]
 
 SERVER_SECONDS: Final = 3.0
 """How long this kernel's server may take to say that it has a configured model; then it is passed over."""
@@ -49,23 +51,27 @@ class Connection:
 class Link:
     """One connection, opened when first used. ``choose`` names a gateway elsewhere or, with None, leaves it open.
 
-    What was chosen is kept for forked children: who was asked for a token is not asked again.
+    ``choose`` is told how to ask for a token, None for its own way. What was chosen is kept for forked children: who was
+    asked for a token is not asked again.
     """
 
-    def __init__(self, choose: Callable[[], ways.Place | None]) -> None:
+    def __init__(self, choose: Callable[[_Ask | None], ways.Place | None]) -> None:
         self._choose = choose
         self._place: ways.Place | None = None
         self._now: Connection | None = None
         self._lock = threading.Lock()
         _links.add(self)
 
-    def connection(self) -> Connection:
-        """Return the connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
+    def connection(self, *, ask: bool = True) -> Connection:
+        """Return the connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused.
+
+        ``ask`` false is for what the user has not started: no token is asked for, and SERVER_SECONDS are enough.
+        """
         with self._lock:
             at = self._now
             if at is None:
-                place = self._place or self._choose()
-                at = _elsewhere(place, GATEWAY_SECONDS)[0] if place else _near()
+                place = self._place or self._choose(None if ask else ways.unasked)
+                at = _elsewhere(place, GATEWAY_SECONDS if ask else SERVER_SECONDS)[0] if place else _near()
                 self._hold(at, place)
             return at
 
@@ -108,7 +114,7 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 _parents: list[Connection] = []  # kept in a forked child, where closing them would close what is the parent's
 _waiter: Callable[[], Waiter] | None = None
 _leaving: Callable[[], bool] | None = None
-_process = Link(lambda: ways.named(os.environ))
+_process = Link(lambda ask: ways.named(os.environ, ask))
 
 
 def wait_with(waiter: Callable[[], Waiter], leaving: Callable[[], bool] | None = None) -> None:
@@ -120,9 +126,9 @@ def wait_with(waiter: Callable[[], Waiter], leaving: Callable[[], bool] | None =
     _waiter, _leaving = waiter, leaving
 
 
-def connection() -> Connection:
-    """Return this process's connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
-    return _process.connection()
+def connection(*, ask: bool = True) -> Connection:
+    """Return this process's connection, opening it first; see Link.connection."""
+    return _process.connection(ask=ask)
 
 
 def connect(urls: Sequence[str]) -> Connection:
@@ -137,7 +143,7 @@ def link(url: str | Sequence[str], token: str | None) -> Link:
     """Return a link of its own to the gateway at ``url``; raises ConfigError for what is no URL of one."""
     urls, who = [url] if isinstance(url, str) else list(url), "Warp(url=…)"
     ways.checked(urls, who)
-    return Link(lambda: ways.place(urls, token, os.environ, who))
+    return Link(lambda ask: ways.place(urls, token, os.environ, who, ask))
 
 
 def disconnect() -> None:

@@ -425,6 +425,7 @@ def test_a_session_as_rest_describes_it():
         "models": ["lab:a"],
         "usage": {"inputTokens": 0, "outputTokens": 0, "cachedTokens": 0, "reasoningTokens": 0},
         "cost": None,
+        "unpriced": 0,
     }
     branches = [{"branch": 1, "after": "t1", "turns": 4, "createdAt": "1970-01-01T00:00:01.000Z"}]
     assert wire.session_json(session) == {**listed, "liveStreamId": "s1~3", "branches": branches}

@@ -240,6 +240,7 @@ def _listed(session: Session) -> dict[str, object]:
         "models": list(session.models),
         "usage": usage_json(session.usage),
         "cost": session.cost,
+        "unpriced": session.unpriced,
     }
 
 
