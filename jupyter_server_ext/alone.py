@@ -139,6 +139,7 @@ def _welcome(said: argparse.Namespace, config: WarpConfig, token_file: Path, lis
     lines = {
         "listens": url,
         "config": config.source or "none: `jupyter warp init` writes one",
+        "models": ", ".join(map(str, config.chain)) or "none: prompts are refused until one is configured",
         "token": f"{token_file} (`{command}` prints it)",
         "try": f"""curl {url}/api/v1/prompt -H "Authorization: Bearer $({command})" -d '{{"prompt": "Hello"}}'""",
         "stop": "Ctrl-C",

@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .api import Warp
+    from .gateway import errors
     from .reply import Reply
+
+    WarpError = errors.WarpError
 
 # Without it Python prints warnings of a library into the cell; who wants them adds a handler.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
-__all__ = ["Reply", "Warp", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["Reply", "Warp", "WarpError", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -37,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from .api import Warp
 
         return Warp
+    if name == "WarpError":
+        from .gateway import errors
+
+        return errors.WarpError
     if name == "Reply":
         from .reply import Reply
 

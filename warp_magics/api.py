@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .cells import notebook_path
+from .cells import python_source
 from .connect import connection, link
+from .grammar import UsageError
 from .reply import Reply
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Options(TypedDict, total=False):
     stop: str | Sequence[str] | None
     timeout: float | None
     cache: bool | None
-    attach: Mapping[str, object] | Sequence[object] | None
+    attach: Mapping[str, object] | Sequence[object] | object | None
     schema: Any
 
 
@@ -43,9 +44,10 @@ class Warp:
 
     All verbs take ``session``, ``model`` (one spec or a chain of them), ``context``, ``temperature``,
     ``max_tokens``, ``top_p``, ``seed``, ``stop``, ``timeout`` (seconds), ``cache`` (whether an answer given before may
-    be given again), ``attach`` (what ``%%warp -a`` takes, by name or in a list; a Path is read) and ``schema`` (a Pydantic
-    model, dataclass, TypedDict or JSON Schema, of which ``Reply.value`` is an instance). They raise WarpError; UsageError
-    for what cannot be attached or is no type; Misfit where an answer, asked twice, does not fit its schema.
+    be given again), ``attach`` (what ``%%warp -a`` takes, alone, in a list, or by name in a dict; a Path is read) and
+    ``schema`` (a Pydantic model, dataclass, TypedDict or JSON Schema, of which ``Reply.value`` is an instance; a stream
+    is only asked for it). They raise WarpError: UsageError for what cannot be attached or is no type, Misfit where an
+    answer, asked twice, does not fit its schema.
     With ``url`` (or several: instances of one) it is the gateway there, for this object alone, closed by ``close`` or at
     the end of a ``with``; without ``token`` the environment's is used, else it is asked for. A URL that cannot be one raises
     ConfigError.
@@ -119,7 +121,7 @@ class Warp:
         return await asyncio.to_thread(self._connection)  # the first time it may take a while
 
     def _request(self, prompt: str, owner: str, options: Options, wanted: Wanted | None = None) -> ChatRequest:
-        from .gateway import ChatRequest, Form, Parameters, Source
+        from .gateway import ChatRequest, Form, Parameters
 
         given: dict[str, Any] = {"session": self._session, "model": self._model, **_checked(options)}
         parameters = {name: given.get(name) for name in ("temperature", "max_tokens", "top_p", "seed")}
@@ -132,7 +134,7 @@ class Warp:
             context=given.get("context"),
             models=_names(given["model"]),
             parameters=Parameters(**parameters, stop=_names(given.get("stop"))),
-            source=Source("python", notebook_path()),
+            source=python_source(),
             timeout=given.get("timeout"),
             on_disconnect="cancel",
             cache=given.get("cache"),
@@ -143,16 +145,17 @@ class Warp:
 
 async def _whole(at: Connection, request: ChatRequest, wanted: Wanted | None) -> Reply:
     """Return the whole answer; one that does not fit its schema is asked for once more."""
-    from .schema import Misfit
+    from .repairs import given_up, judged, repaired
 
     response = await at.gateway.ask(request)
-    if wanted is None:
-        return Reply.of(response)
-    try:
-        return Reply.of(response, wanted.value(response))
-    except Misfit as misfit:
-        response = await at.gateway.ask(wanted.again(request, response, misfit))
-    return Reply.of(response, wanted.value(response))
+    value, misfit = judged(wanted, response)
+    if wanted is not None and misfit is not None:
+        second = await at.gateway.ask(wanted.again(request, response, misfit))
+        response = repaired(response, second, misfit)
+        value, misfit = judged(wanted, second)
+    if misfit is not None:
+        raise given_up(response, misfit)
+    return Reply.of(response, value)
 
 
 def _wanted(options: Options) -> Wanted | None:
@@ -160,7 +163,17 @@ def _wanted(options: Options) -> Wanted | None:
         return None
     from .schema import wanted
 
-    return wanted("schema", options["schema"])
+    with _named("--schema schema", "schema"):
+        return wanted("schema", options["schema"])
+
+
+@contextlib.contextmanager
+def _named(option: str, name: str) -> Generator[None, None, None]:
+    """Have errors call what was given as it is called here, not as an option of a cell."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(error.message.replace(option, name, 1)) from None
 
 
 def _checked(options: Options) -> Options:
@@ -174,14 +187,17 @@ def _checked(options: Options) -> Options:
     return options
 
 
-def _attachments(given: Mapping[str, object] | Sequence[object] | None) -> tuple[Attachment, ...]:
-    if not given:
+def _attachments(given: object) -> tuple[Attachment, ...]:
+    """Return what goes along: all of a dict, by name; all of a list or tuple; else the one thing that ``given`` is."""
+    if given is None:
         return ()
     from .attach import attached
 
     if not isinstance(given, Mapping):
-        given = {f"attachment {number}": value for number, value in enumerate(given, start=1)}
-    return tuple(attached(name, value) for name, value in given.items())
+        several = given if isinstance(given, list | tuple) else [given]
+        given = {f"attachment {number}": value for number, value in enumerate(several, start=1)}
+    with _named("--attach ", "attach: "):
+        return tuple(attached(str(name), value) for name, value in given.items())
 
 
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:

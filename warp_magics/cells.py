@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
     from .gateway import Source
@@ -24,12 +26,17 @@ class Failure:
 
     code: str
     traceback: str
+    mendable: bool = True
+    """False for what the user has stopped, and for a line of ours, which says itself what to do."""
 
 
-def notebook_path() -> str | None:
-    """Return the path of the notebook that this process is the kernel of, as far as its front end tells it."""
+def python_source() -> Source:
+    """Return where Python code of this process asks, as far as its front end tells it."""
+    from .gateway import Source
+
     ipython = sys.modules.get("IPython")
-    return _path(ipython.get_ipython() if ipython else None)
+    shell = ipython.get_ipython() if ipython else None
+    return cells_of(shell).source_of_python() if shell else Source("python", _path(None))
 
 
 def _path(shell: InteractiveShell | None) -> str | None:
@@ -51,8 +58,10 @@ class Cells:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell: InteractiveShell = weakref.proxy(shell)  # else it would live for ever
+        self.session: str | None = None
+        """The session of prompts that name none."""
         self._asked: set[str] = set()
-        self._texts: Counter[str] = Counter()
+        self._chain = ""
         self._execution: tuple[str, Counter[str]] = ("", Counter())
         self.failures: dict[int, Failure] = {}
         """The latest cells that failed, by their execution counts."""
@@ -62,11 +71,21 @@ class Cells:
         """The notebook's path, as far as the front end tells it."""
         return _path(self._shell)
 
-    def source(self, text: str) -> Source:
-        """Return where the prompt ``text`` is asked; in terminal IPython, where no cell is run again, without a cell.
+    def source_of_python(self) -> Source:
+        """Return where a prompt of Python code is asked: as ``source`` says of a cell, where the front end gives an id."""
+        from .gateway import Source
 
-        A cell is known by the id its front end gives it, else by its text and which occurrence of that it is in this
-        kernel. Where one cell asks several times, each is known by its place among them.
+        kernel = getattr(self._shell, "kernel", None)
+        parent = kernel.get_parent() if kernel else {}
+        name = (parent.get("metadata") or {}).get("cellId")
+        return Source("python", self.notebook, self._placed(parent, name, "python") if name else None)
+
+    def source(self, text: str) -> Source:
+        """Return where the prompt ``text`` is asked; without a cell in terminals and consoles, where none is run again.
+
+        A cell is known by the id its front end gives it, else by its text and all that this kernel has asked before it:
+        a notebook that is run as it was is known again. Where one cell asks several times, each is known by its place
+        among them.
         """
         from .gateway import Source
 
@@ -75,16 +94,27 @@ class Cells:
             return Source("cell", self.notebook)
         parent = kernel.get_parent()
         name = (parent.get("metadata") or {}).get("cellId")
+        if not name and self._is_console(parent):
+            return Source("cell", self.notebook)
         if not name:
-            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            self._texts[digest] += 1
-            return Source("cell", self.notebook, f"text-{digest}-{self._texts[digest]}")
+            asked = f"{self._chain}\n{text}".encode("utf-8", "surrogatepass")
+            self._chain = hashlib.sha256(asked).hexdigest()[:16]
+            return Source("cell", self.notebook, f"text-{self._chain}")
+        return Source("cell", self.notebook, self._placed(parent, name, "cell"))
+
+    def _placed(self, parent: Mapping[str, Any], name: str, kind: str) -> str:
+        """Return ``name``, and behind it which of the prompts of its ``kind`` in this run of the cell it is."""
         execution = str((parent.get("header") or {}).get("msg_id"))
         if self._execution[0] != execution:
             self._execution = execution, Counter()
-        self._execution[1][name] += 1
-        place = self._execution[1][name]
-        return Source("cell", self.notebook, name if place == 1 else f"{name}#{place}")
+        self._execution[1][f"{kind} {name}"] += 1
+        place = self._execution[1][f"{kind} {name}"]
+        return name if place == 1 else f"{name}#{place}"
+
+    def _is_console(self, parent: Mapping[str, Any]) -> bool:
+        """Return whether somebody types prompts one by one: he can be asked, and there is no notebook."""
+        typed = bool((parent.get("content") or {}).get("allow_stdin"))
+        return typed and self.notebook is None and "google.colab" not in sys.modules
 
     def runs_again(self, source: Source) -> bool:
         """Return whether ``source`` has asked in this kernel before, and remember that it has now."""
@@ -102,7 +132,8 @@ class Cells:
         from .attach import traceback_text
 
         code = result.info.raw_cell if result.info else ""
-        self.failures[result.execution_count] = Failure(code, traceback_text(error))
+        mendable = not isinstance(error, KeyboardInterrupt) and not code.lstrip().startswith(("%warp", "%%warp"))
+        self.failures[result.execution_count] = Failure(code, traceback_text(error), mendable)
         while len(self.failures) > _FAILURES:
             del self.failures[next(iter(self.failures))]
 

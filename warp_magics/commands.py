@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import views
 from .grammar import UsageError
+from .words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from .gateway import Gateway, Turn
     from .grammar import Command
     from .tables import Table
+
+
+_FEW: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,11 @@ def run(desk: Desk, command: Command) -> Table:
 
 def _overview(desk: Desk, _: Command) -> Table:
     status, models = desk.call(desk.gateway.status()), desk.call(desk.gateway.models())
-    return views.overview(status, desk.at.why, desk.session, models)
+    return views.overview(status, desk.at.why, desk.session, models, taped=desk.at.tape is not None)
 
 
 def _models(desk: Desk, _: Command) -> Table:
-    return views.model_table(desk.call(desk.gateway.models()))
+    return views.model_table(desk.call(desk.gateway.models()), taped=desk.at.tape is not None)
 
 
 def _usage(desk: Desk, command: Command) -> Table:
@@ -80,7 +85,7 @@ def _usage(desk: Desk, command: Command) -> Table:
 def _sessions(desk: Desk, command: Command) -> Table:
     search = next(iter(command.words), "")
     page = desk.call(desk.gateway.sessions(desk.owner, search=search))
-    return views.session_table(page.sessions, desk.now, more=page.cursor is not None)
+    return views.session_table(page.sessions, desk.now, search, more=page.cursor is not None)
 
 
 def _history(desk: Desk, command: Command) -> Table:
@@ -105,7 +110,8 @@ def _turn_id(desk: Desk, session: str, n: int) -> str:
     turns = [turn for line in _lines(desk, session).values() for turn in line]
     found = next((turn.id for turn in turns if turn.n == n), None)
     if found is None:
-        numbers = ", ".join(str(number) for number in sorted(turn.n for turn in turns)) or "none"
+        known = sorted(turn.n for turn in turns)
+        numbers = f"{known[0]} to {known[-1]}" if len(known) > _FEW else ", ".join(map(str, known)) or "none"
         raise UsageError(f"The session {session!r} has no turn {n}; it has {numbers}.")
     return found
 
@@ -114,7 +120,7 @@ def _fork(desk: Desk, command: Command) -> Table:
     session, new_id = command.words[0], next(iter(command.words[1:]), None)
     at = None if command.at is None else _turn_id(desk, session, command.at)
     made = desk.call(desk.gateway.fork(desk.owner, session, at=at, new_id=new_id))
-    turns = views.counted(made.turns, "turn")
+    turns = counted(made.turns, "turn")
     return views.note(f"Session {made.key.id} has {turns} of {session}; %warp use {made.key.id} goes on there.")
 
 
@@ -148,10 +154,11 @@ def _export(desk: Desk, command: Command) -> Table:
         with path.open("wb" if command.force else "xb") as opened:
             opened.write(file.data)
     except FileExistsError:
-        raise UsageError(f"{path} is there already; %warp export {session} {path} --force overwrites it.") from None
+        again = shlex.join(("%warp", "export", session, command.words[1], "--force"))
+        raise UsageError(f"{path} is there already; {again} overwrites it.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from None
-    return views.note(f"{views.counted(len(turns), 'turn')} of {session} are in {path}.")
+    return views.note(f"{counted(len(turns), 'turn')} of {session} went to {path}.")
 
 
 def _stop(desk: Desk, command: Command) -> Table:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import taping, ways
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .gateway import ChatRequest, Event, Gateway, GatewayStatus
     from .portal import Portal, Waiter
     from .taping import Tape
+
+    _Ask: TypeAlias = Callable[[str], str]
 
 SERVER_SECONDS: Final = 3.0
 """How long this kernel's server may take to say that it has a configured model; then it is passed over."""
@@ -45,6 +47,11 @@ class Connection:
     tape: Tape | None = None
     _done: bool = field(default=False, repr=False)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether answers come as they are made: else they are shown once, whole."""
+        return self.tape is None or self.tape.mode == "record"
+
     def close(self) -> None:
         """Stop live answers, keep their parts and end the portal's thread; twice is once."""
         if not self._done:
@@ -55,11 +62,12 @@ class Connection:
 class Link:
     """One connection, opened when first used. ``choose`` names a gateway elsewhere or, with None, leaves it open.
 
-    Where a tape is used there is a second one around it, and it is opened only when somebody is asked. What was chosen
-    is kept for forked children: who was asked for a token is not asked again.
+    Where a tape is used there is a second one around it, and it is opened only when somebody is asked. ``choose`` is told
+    how to ask for a token, None for its own way. What was chosen is kept for forked children: who was asked for a token is
+    not asked again.
     """
 
-    def __init__(self, choose: Callable[[], ways.Place | None]) -> None:
+    def __init__(self, choose: Callable[[_Ask | None], ways.Place | None]) -> None:
         self._choose = choose
         self._place: ways.Place | None = None
         self._now: Connection | None = None
@@ -67,24 +75,27 @@ class Link:
         self._lock = threading.Lock()
         _links.add(self)
 
-    def connection(self) -> Connection:
-        """Return the connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
+    def connection(self, *, ask: bool = True) -> Connection:
+        """Return the connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused.
+
+        ``ask`` false is for what the user has not started: no token is asked for, and SERVER_SECONDS are enough.
+        """
         used = tape()
         with self._lock:
             if used is None:
-                return self._real()
+                return self._real(ask=ask)
             if self._taped is None or self._taped.tape is not used:
                 if used.mode == "record":
-                    self._real()  # what is wrong with it is said now, and who is to be asked for a token is there
+                    self._real(ask=ask)  # what is wrong with it is said now, and who is asked for a token is there
                 self._close_taped()
                 self._taped = _held(_taped(used, None if used.mode == "replay" else self._ask))
             return self._taped
 
-    def _real(self) -> Connection:
+    def _real(self, *, ask: bool = True) -> Connection:
         if self._now is None:
-            place = self._place or self._choose()
-            self._hold(_elsewhere(place, GATEWAY_SECONDS)[0] if place else _near(), place)
-        assert self._now is not None  # noqa: S101 - for the type checker
+            place = self._place or self._choose(None if ask else ways.unasked)
+            seconds = GATEWAY_SECONDS if ask else SERVER_SECONDS
+            return self._hold(_elsewhere(place, seconds)[0] if place else _near(), place)
         return self._now
 
     async def _ask(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
@@ -131,8 +142,9 @@ class Link:
                 _parents.append(one)
         self._now = self._taped = None
 
-    def _hold(self, at: Connection, place: ways.Place | None) -> None:
+    def _hold(self, at: Connection, place: ways.Place | None) -> Connection:
         self._now, self._place = _held(at), place
+        return at
 
     def _close(self) -> None:
         self._close_taped()
@@ -160,7 +172,7 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 _parents: list[Connection] = []  # kept in a forked child, where closing them would close what is the parent's
 _waiter: Callable[[], Waiter] | None = None
 _leaving: Callable[[], bool] | None = None
-_process = Link(lambda: ways.named(os.environ))
+_process = Link(lambda ask: ways.named(os.environ, ask))
 _tape: list[Tape | None] = []
 """The tape that is used, once that is known."""
 
@@ -192,9 +204,9 @@ def wait_with(waiter: Callable[[], Waiter], leaving: Callable[[], bool] | None =
     _waiter, _leaving = waiter, leaving
 
 
-def connection() -> Connection:
-    """Return this process's connection, opening it first; raises ConfigError, GatewayUnreachable, GatewayRefused."""
-    return _process.connection()
+def connection(*, ask: bool = True) -> Connection:
+    """Return this process's connection, opening it first; see Link.connection."""
+    return _process.connection(ask=ask)
 
 
 def connect(urls: Sequence[str]) -> Connection:
@@ -214,7 +226,7 @@ def link(url: str | Sequence[str], token: str | None) -> Link:
     """Return a link of its own to the gateway at ``url``; raises ConfigError for what is no URL of one."""
     urls, who = [url] if isinstance(url, str) else list(url), "Warp(url=…)"
     ways.checked(urls, who)
-    return Link(lambda: ways.place(urls, token, os.environ, who))
+    return Link(lambda ask: ways.place(urls, token, os.environ, who, ask))
 
 
 def disconnect() -> None:

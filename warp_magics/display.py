@@ -7,12 +7,12 @@ times a second; where updates are not wanted it is shown once, whole; a terminal
 from __future__ import annotations
 
 import contextlib
-import html
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from .formats import growing, whole
+from .words import back_in, dollars, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from .grammar import Format
 
 REDRAW_SECONDS: Final = 0.05
-_MINUTE: Final = 100.0  # seconds up to which a wait is told in seconds
+_ENDINGS: Final = {
+    "INCOMPLETE_MAX_TOKENS": "cut off: it has as many tokens as it may",
+    "INCOMPLETE_STOPPED": "stopped",
+    "INCOMPLETE_FILTERED": "withheld by the provider's filter",
+    "INCOMPLETE_UNKNOWN": "not known to be whole",
+}
+"""What is said of an answer that is not whole."""
 
 
 class LiveReply:
@@ -45,6 +51,14 @@ class LiveReply:
         self._shown = 0
         self._drawn_at = float("-inf")
         self._handle: Any = None
+        self.stream_id: str | None = None
+        self.seen: str | None = None
+        """The id of the last event that was shown."""
+
+    @property
+    def begun(self) -> bool:
+        """True once a word of the answer has come."""
+        return bool(self._text)
 
     def add(self, text: str) -> None:
         """Show ``text`` after what is there; in a kernel perhaps with the next piece, which may be empty."""
@@ -53,8 +67,10 @@ class LiveReply:
         if self._stream and due and len(self._text) > self._shown:
             self._draw({}, growing(self._format, self._text))
 
-    def restart(self) -> None:
-        """Forget the text so far: it comes anew."""
+    def restart(self, why: str) -> None:
+        """Forget the text so far: it comes anew. What a terminal has printed stays there, and it says ``why``."""
+        if not self._kernel and self._shown:
+            print(f"\n[{why}]")  # noqa: T201 - a terminal is drawn on so
         self._text, self._shown = "", 0
 
     def end(self, response: ChatResponse | None) -> None:
@@ -84,41 +100,42 @@ class LiveReply:
 
 
 def shown_live(events: Generator[Event, None, None], reply: LiveReply) -> ChatResponse:
-    """Show an answer as it comes and return it whole, ``reply`` not yet ended: raises its error, which ends it."""
-    from .gateway import Ended, Failed, Restarted, Text
+    """Show an answer as it comes and return it whole, ``reply`` not yet ended: raises its error, which ends it.
+
+    An interrupt does not: there may be more of the answer than has been read.
+    """
+    from .gateway import Ended, Failed, Restarted, Started, Text
 
     with contextlib.closing(events):
-        try:
-            for event in events:
-                match event:
-                    case Text(text=text):
-                        reply.add(text)
-                    case Restarted():
-                        reply.restart()
-                    case Failed(error=error, response=part):
-                        reply.end(part)
-                        raise error
-                    case Ended(response=response):
-                        return response
-        except KeyboardInterrupt:
-            reply.end(None)
-            raise
+        for event in events:
+            reply.seen = event.id or reply.seen
+            match event:
+                case Started(stream_id=stream_id):
+                    reply.stream_id = stream_id
+                case Text(text=text):
+                    reply.add(text)
+                case Restarted(to_model=model):
+                    reply.restart(f"{model} begins anew")
+                case Failed(error=error, response=part):
+                    reply.end(part)
+                    raise error
+                case Ended(response=response):
+                    return response
     raise AssertionError("a stream ends with Ended or Failed")
 
 
-def show_route(response: ChatResponse) -> None:
-    """Publish the route line, once, under an answer; what went wrong on the way is in the warning's colour."""
+def show_route(response: ChatResponse, *, styled: bool = True) -> None:
+    """Publish the route line, once, under an answer; what went wrong on the way is in the warning's colour.
+
+    Not ``styled`` it is the same HTML in every version.
+    """
     from IPython.display import display
 
-    from .tables import html_page
+    from .tables import html_route, html_small
 
     line = route_line(response)
-    told = " · ".join(
-        f'<span class="warp-warns">{html.escape(part)}</span>' if warns else html.escape(part)
-        for part, warns in _route_parts(response)
-    )
-    body = f'<div class="warp-route" title="{html.escape(line)}" tabindex="0">{told}</div>'
-    display({"text/html": html_page(body), "text/plain": line}, raw=True)
+    shown = html_route(_route_parts(response), line) if styled else html_small(line)
+    display({"text/html": shown, "text/plain": line}, raw=True)
 
 
 def route_line(response: ChatResponse) -> str:
@@ -129,12 +146,14 @@ def route_line(response: ChatResponse) -> str:
 def _route_parts(response: ChatResponse) -> list[tuple[str, bool]]:
     """Return the route line's parts, and of each whether it tells of something that went wrong."""
     cached = bool(response.route) and response.route[-1].outcome == "cache"
-    failed = [attempt for attempt in response.route if attempt.outcome not in {"ok", "cache"}]
+    failed = [attempt for attempt in response.route if attempt.outcome not in {"ok", "cache", "stopped"}]
     others = {one.model: one for one in failed if one.model != response.model}  # the last try of each
     tries = sum(1 for one in failed if one.model == response.model)
-    parts = [(response.model, False)]
-    parts += [(f"fell back from {one.model} ({_why(one)})", True) for one in others.values()]
-    if tries:
+    parts = [(response.model, False)] if response.model else []
+    if others:
+        told = [f"{one.model} ({_why(one)})" for one in others.values()]
+        parts.append((f"fell back from {listed(told)}", True))
+    if tries and response.route[-1].outcome == "ok":
         parts.append((f"answered at try {tries + 1}", True))
     if cached:
         parts.append(("from the cache", False))
@@ -143,22 +162,18 @@ def _route_parts(response: ChatResponse) -> list[tuple[str, bool]]:
     if response.usage.input_tokens or response.usage.output_tokens:
         parts.append((f"{response.usage.input_tokens}+{response.usage.output_tokens} tok", False))
     if response.cost is not None:
-        parts.append((f"${response.cost:.4f}", False))
-    if response.result != "COMPLETE":
-        parts.append((response.result.removeprefix("INCOMPLETE_").replace("_", " ").lower(), True))
+        parts.append((dollars(response.cost), False))
+    if response.result in _ENDINGS:
+        parts.append((_ENDINGS[response.result], True))
     return [*parts, *((warning, True) for warning in response.warnings)]
 
 
 def _why(attempt: Attempt) -> str:
-    what = str(attempt.status or (attempt.reason if attempt.outcome == "cooling" else attempt.outcome))
-    return f"{what}, back in {duration(attempt.restores_in)}" if attempt.restores_in else what
+    from .gateway import errors
 
-
-def duration(seconds: float) -> str:
-    """Return seconds as one would say them."""
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 60 * _MINUTE else f"{seconds / 3600:.0f} h"
+    passed_over = attempt.outcome in ("cooling", "probing")
+    what = str(attempt.status or errors.brief_of((passed_over and attempt.reason) or attempt.outcome))
+    return f"{what}, {back_in(attempt.restores_in)}" if attempt.restores_in else what
 
 
 def summary(response: ChatResponse) -> dict[str, Any]:

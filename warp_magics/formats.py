@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from .gateway import errors
 from .tables import RULE
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ HINTS: Final[dict[Format, str]] = {
 }
 """What is added to the system text."""
 _FENCE: Final = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n`]*\n(?P<body>.*?)(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[^\n`]*\n(?P<body>.*?)(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
+"""Also one in a list, which is indented."""
 _MATHS: Final = re.compile(r"\s*(?:\$|\\\[|\\\(|\\begin\b)")
 # A page of its own without scripts, forms or any server: what a model writes is not to be trusted with the notebook's.
 _POLICY: Final = (
@@ -30,7 +33,7 @@ _POLICY: Final = (
 )
 
 
-class NotJson(ValueError):
+class NotJson(errors.WarpError, ValueError):
     """An answer that was to be JSON is none."""
 
 
@@ -60,26 +63,31 @@ def json_of(text: str) -> Any:
     try:
         return json.loads(unfenced(text))
     except ValueError as error:
-        raise NotJson(f"The answer is not JSON: {error}.") from None
+        raise NotJson(f"The answer is not JSON ({error}). Ask again, or with --schema.") from None
 
 
 def code_blocks(text: str) -> list[str]:
-    """Return the code in an answer's fences, or all of an answer that has none."""
-    blocks = [found["body"].rstrip("\n") for found in _FENCE.finditer(text)]
-    return [block for block in blocks if block.strip()] or [text.strip()]
+    """Return the code in an answer's fences."""
+    return [body for found in _FENCE.finditer(text) if (body := _body(found).rstrip("\n")).strip()]
+
+
+def _body(fence: re.Match[str]) -> str:
+    """Return what is in a fence, without the blanks that the fence itself has before it."""
+    return "".join(line.removeprefix(fence["indent"]) for line in fence["body"].splitlines(keepends=True))
 
 
 def unfenced(text: str) -> str:
     """Return what is in the one fence that is all of ``text``, else ``text``."""
     found = _FENCE.fullmatch(text.strip())
-    return found["body"] if found else text
+    return _body(found) if found else text
 
 
 def _json(value: Any) -> dict[str, Any]:
-    told = {"text/plain": json.dumps(value, indent=2, ensure_ascii=False)}
+    plain = json.dumps(value, indent=2, ensure_ascii=False)
+    told = {"text/plain": plain.encode("utf-8", "replace").decode()}  # half a character cannot be sent to a front end
     return {"application/json": value, **told} if isinstance(value, dict | list) else told
 
 
 def _page(body: str) -> str:
-    style = f"width:100%; height:480px; border:1px solid {RULE}; background:white; color-scheme:light; resize:vertical"
+    style = f"width:100%; height:240px; border:1px solid {RULE}; background:white; color-scheme:light; resize:vertical"
     return f'<iframe sandbox="" title="The answer as a page" style="{style}" srcdoc="{html.escape(_POLICY + body)}"></iframe>'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,13 +34,17 @@ def is_a(value: Any, package: str, name: str) -> bool:
 
 
 def frame_text(value: Any, size: int) -> str | None:
-    """Return a DataFrame, Series or array in about ``size`` characters; None for what is none of them."""
+    """Return a DataFrame, Series, Index or array in about ``size`` characters; None for what is none of them."""
     for package in ("pandas", "polars"):
         if is_a(value, package, "DataFrame"):
             return _frame(value, package, size)
         if is_a(value, package, "Series"):
             name = value.name if value.name not in (None, "") else "values"
             return _frame(value.to_frame(str(name)), package, size, what="Series")
+    if is_a(value, "pandas", "Index"):
+        named = value.nlevels > 1 or value.name not in (None, "")
+        frame = (value if named else value.rename("values")).to_frame(index=False)
+        return _frame(frame, "pandas", size, what=type(value).__name__)
     if is_a(value, "polars", "LazyFrame"):
         schema = value.collect_schema()
         columns = [_Column(name, str(kind), "") for name, kind in schema.items()]
@@ -74,18 +79,41 @@ def _column(name: str, series: Any, package: str, rows: int) -> _Column:
     facts = [f"{missing} missing"] if missing else []
     kind = str(series.dtype)
     about = ""
+    ordered = _kind(series, package)
+    if _floats(series, package):
+        series, strange = _finite(series, package)
+        facts += strange
     if rows > _MANY:
         step = rows // _MANY + 1
         series = series.iloc[::step] if package == "pandas" else series.gather_every(step)
         about = "about "
-    ordered = _kind(series, package)
-    if ordered and missing < rows:
-        figures = [("min", series.min()), *([("mean", series.mean())] if ordered == "number" else [])]
-        facts += [f"{about}{word} {_short(figure)}" for word, figure in [*figures, ("max", series.max())]]
+    if ordered and series.count():
+        facts += [f"{about}{fact}" for fact in _figures(series, ordered)]
     elif not ordered:
         distinct = _distinct(series, package)
         facts += [f"{about}{distinct} distinct"] if distinct is not None else []
     return _Column(name, kind, ", ".join(facts))
+
+
+def _figures(values: Any, ordered: str = "number") -> list[str]:
+    mean = [f"mean {_short(values.mean())}"] if ordered == "number" else []
+    return [f"min {_short(values.min())}", *mean, f"max {_short(values.max())}"]
+
+
+def _floats(values: Any, package: str) -> bool:
+    return bool(values.dtype.is_float() if package == "polars" else getattr(values.dtype, "kind", "O") == "f")
+
+
+def _finite(values: Any, package: str) -> tuple[Any, list[str]]:
+    """Return those of floating numbers that are finite, and how many are not: no figure comes of them."""
+    if package != "numpy":
+        values = values.dropna() if package == "pandas" else values.drop_nulls()
+    size = abs(values)
+    kept = values.filter(size < math.inf) if package == "polars" else values[size < math.inf]
+    infinite = int((size == math.inf).sum())
+    count, left = (one.len() if package == "polars" else one.size for one in (values, kept))
+    counts = {"NaN": count - left - infinite, "infinite": infinite}
+    return kept, [f"{number} {word}" for word, number in counts.items() if number]
 
 
 def _kind(series: Any, package: str) -> str:
@@ -134,10 +162,14 @@ def _rows(heads: Sequence[str], rows: Iterable[Sequence[Any]], size: int, total:
 
 
 def _array(array: Any, size: int) -> str:
-    head = f"numpy array: shape {array.shape}, dtype {array.dtype}"
-    if array.dtype.kind in "iuf" and array.size:
-        head += f", min {_short(array.min())}, mean {_short(array.mean())}, max {_short(array.max())}"
-    return trimmed(f"{head}\n{array}", size)
+    facts = [f"shape {array.shape}", f"dtype {array.dtype}"]
+    numbers = array
+    if _floats(array, "numpy"):
+        numbers, strange = _finite(array, "numpy")
+        facts += strange
+    if array.dtype.kind in "iuf" and numbers.size:
+        facts += _figures(numbers)
+    return trimmed(f"numpy array: {', '.join(facts)}\n{array}", size)
 
 
 def _short(value: Any) -> str:

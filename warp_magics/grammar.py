@@ -9,11 +9,13 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
+from .gateway import errors
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
-class UsageError(ValueError):
+class UsageError(errors.InvalidRequest, ValueError):
     """A line cannot be read; the message names the word at fault and the nearest that would do."""
 
 
@@ -95,8 +97,10 @@ class Verb:
     most: int | None = 0
     offers: str | tuple[str, ...] = ()
     """What Tab completes its first word with."""
+    options: tuple[str, ...] = ()
 
 
+TAPE: Final = ("record", "replay", "auto", "off", "status", "prune")
 COMMANDS: Final = {
     "": Verb("", "the gateway and why, session, models, storage"),
     "use": Verb("ID", "make ID the session of cells that name none", 1, 1, "sessions"),
@@ -104,22 +108,23 @@ COMMANDS: Final = {
     "sessions": Verb("[TEXT]", "the sessions, or those with TEXT in id or title", 0, 1),
     "history": Verb("[ID]", "a session's turns; without ID the current one's", 0, 1, "sessions"),
     "tree": Verb("[ID]", "its turns with the branches beside them", 0, 1, "sessions"),
-    "fork": Verb("ID [NEW] [--at N]", "a new session with ID's turns, up to turn N", 1, 4, "sessions"),
+    "fork": Verb("ID [NEW] [--at N]", "a new session with ID's turns, up to turn N", 1, 2, "sessions", ("--at",)),
     "rewind": Verb("N", "end with turn N; those behind become a branch", 1, 1),
     "rename": Verb("ID TITLE", "give a session a title", 2, None, "sessions"),
     "delete": Verb("ID", "remove a session, its turns and branches", 1, 1, "sessions"),
-    "export": Verb("ID FILE", "to .json, .md or .ipynb; --force overwrites", 2, 3, "sessions"),
+    "export": Verb("ID FILE", "to .json, .md or .ipynb; --force overwrites", 2, 2, "sessions", ("--force",)),
     "resume": Verb("[ID]", "show the last answer, also one being made", 0, 1, "sessions"),
-    "continue": Verb("", "go on with a turn that was stopped or broke off"),
+    "continue": Verb("[ID]", "go on with a turn that was stopped or broke off", 0, 1, "sessions"),
     "stop": Verb("[ID]", "stop the answer being made in a session", 0, 1, "sessions"),
     "models": Verb("", "the configured models and their state"),
     "usage": Verb("[BY]", "tokens and cost by model, session or day", 0, 1, ("model", "session", "day")),
     "fix": Verb("", "explain the last exception, mend its cell"),
     "connect": Verb("URL [URL…]", "use the gateway at URL, or any of its URLs", 1, None),
+    "tape": Verb("[WHAT [DIR]]", "record, replay or auto; off, status, prune", 0, 2, TAPE, ("--realtime",)),
     "config": Verb("[NAME VALUE]", "this kernel's settings; change one", 0, 2, "settings"),
     "help": Verb("", "this page"),
 }
-_NEEDS: Final = {"connect": "the URL of a gateway, http://HOST:PORT/warp", "use": "the ID of a session"}
+_NEEDS: Final = {"connect": "the URL of a gateway, http://HOST:PORT/warp", "rewind": "the number N of a turn"}
 _WAY_OUT: Final = "%%warp? shows the options."
 
 
@@ -131,6 +136,7 @@ class Command:
     words: tuple[str, ...]
     at: int | None = None
     force: bool = False
+    realtime: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -140,13 +146,25 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:]}. {_WAY_OUT}")
 
 
+def _number_of(kind: type[int | float], what: str) -> Callable[[str], int | float]:
+    def read(text: str) -> int | float:
+        try:
+            return kind(text)
+        except (ValueError, OverflowError):
+            raise argparse.ArgumentTypeError(f"takes {what}, not {text!r}") from None
+
+    return read
+
+
+_KINDS: Final = {str: str, float: _number_of(float, "a number"), int: _number_of(int, "a whole number")}
+
+
 def _cell_parser() -> _Parser:
     parser = _Parser(prog="%%warp", add_help=False, allow_abbrev=False, exit_on_error=False)
     for one in OPTIONS:
         given: dict[str, Any] = {"action": "store_true"}
         if one.value:
-            given = {"metavar": one.value, "type": one.kind, "action": "append" if one.many else "store"}
-            given |= {"choices": one.offers} if isinstance(one.offers, tuple) and one.offers else {}
+            given = {"metavar": one.value, "type": _KINDS[one.kind], "action": "append" if one.many else "store"}
             given |= {"default": []} if one.many else {}
         parser.add_argument(*one.names, **given)
     return parser
@@ -157,9 +175,10 @@ def cell_options(line: str) -> CellOptions:
     try:
         said, rest = _cell_parser().parse_known_args(_words(line))
     except argparse.ArgumentError as error:
-        raise UsageError(f"{error}. {_WAY_OUT}") from None
+        name = (error.argument_name or "").split("/")[-1]
+        raise UsageError(f"{name} {error.message}. {_WAY_OUT}".strip()) from None
     if rest:
-        raise UsageError(_unknown(rest[0], [name for one in OPTIONS for name in one.names], "option"))
+        raise UsageError(_stray(rest[0]))
     _check(said)
     return CellOptions(
         session=said.session,
@@ -184,7 +203,20 @@ def cell_options(line: str) -> CellOptions:
     )
 
 
+def _stray(word: str) -> str:
+    if word in ("-h", "--help"):
+        return f"{word} is no option here. {_WAY_OUT}"
+    if not word.startswith("-"):
+        return f"{word!r} is no option: the prompt goes below the line of %%warp. {_WAY_OUT}"
+    return _unknown(word, [name for one in OPTIONS for name in one.names], "option", _WAY_OUT)
+
+
 def _check(said: argparse.Namespace) -> None:
+    for name, value, known in (("--format", said.format, FORMATS), ("--on-break", said.on_break, ON_BREAK)):
+        if value is not None and value not in known:
+            raise UsageError(_unknown(value, known, name))
+    if "" in said.stop:
+        raise UsageError("--stop '' is no text that an answer could come to.")
     if said.out is not None and (not said.out.isidentifier() or keyword.iskeyword(said.out)):
         raise UsageError(f"--out {said.out!r} is not a name a variable can have.")
     if said.temperature is not None and not 0 <= said.temperature <= 2:  # noqa: PLR2004 - the field's range
@@ -205,20 +237,29 @@ def command(line: str) -> Command:
     if name not in COMMANDS:
         raise UsageError(_unknown(name, [known for known in COMMANDS if known], "sub-command"))
     verb, usage = COMMANDS[name], f"%warp {name} {COMMANDS[name].words}".strip()
-    at = _turn_number(words, usage) if name == "fork" else None
-    force = name == "export" and "--force" in words
-    if force:
-        words.remove("--force")
-    most = {"fork": 2, "export": 2}.get(name, verb.most)
+    at = _turn_number(words, usage) if "--at" in verb.options else None
+    force, realtime = _switch("--force", verb, words), _switch("--realtime", verb, words)
     if stray := next((word for word in words if word.startswith("--")), None):
         raise UsageError(f"{usage}: there is no option {stray!r} here.")
-    if most is not None and len(words) > most:
-        raise UsageError(f"{usage}: {words[most]!r} is one word too many.")
+    if verb.most is not None and len(words) > verb.most:
+        raise UsageError(f"{usage}: {words[verb.most]!r} is one word too many.")
     if len(words) < verb.least:
-        raise UsageError(f"%warp {name} needs {_NEEDS.get(name, verb.words.split(' [')[0])}.")
+        needs = verb.words.split(" [")[0]
+        needs = _NEEDS.get(name, "the ID of a session" if needs == "ID" else needs)
+        raise UsageError(f"%warp {name} needs {needs}.")
     if name == "rewind":
         _number(words[0], usage)
-    return Command(name, tuple(words), at, force)
+    if name == "tape" and words and words[0] not in TAPE:
+        raise UsageError(_unknown(words[0], TAPE, "%warp tape"))
+    return Command(name, tuple(words), at, force, realtime)
+
+
+def _switch(option: str, verb: Verb, words: list[str]) -> bool:
+    """Take ``option`` out of ``words``, where the verb has it."""
+    if option not in verb.options or option not in words:
+        return False
+    words.remove(option)
+    return True
 
 
 def _turn_number(words: list[str], usage: str) -> int | None:
@@ -240,12 +281,21 @@ def _number(word: str, usage: str) -> int:
 
 def cell_help() -> str:
     """Return the options of ``%%warp``, as many lines as fit a screen."""
-    names = [", ".join(one.names) + (f" {one.value}" if one.value else "") for one in OPTIONS]
-    width = max(map(len, names))
-    lines = [f"{name:<{width}}  {one.help}" for name, one in zip(names, OPTIONS, strict=True)]
+    lines = _columns([(", ".join(one.names) + (f" {one.value}" if one.value else ""), one.help) for one in OPTIONS])
     return "\n".join(
         ["%%warp [options]", "prompt, as many lines as you like; {name} is replaced from the notebook", *lines]
     )
+
+
+def line_help() -> str:
+    """Return the sub-commands of ``%warp``, as many lines as fit a screen."""
+    lines = _columns([(f"%warp {name} {verb.words}".strip(), verb.help) for name, verb in COMMANDS.items()])
+    return "\n".join(["Look and choose; %%warp? shows the options of a cell that asks.", *lines])
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {text}" for name, text in rows]
 
 
 def _words(line: str) -> list[str]:
@@ -255,7 +305,11 @@ def _words(line: str) -> list[str]:
         raise UsageError(f"The line cannot be read: {str(error).lower()}. Put text with spaces into quotes.") from None
 
 
-def _unknown(word: str, known: Sequence[str], what: str) -> str:
-    near = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}."
+def _unknown(word: str, known: Sequence[str], what: str, otherwise: str | None = None) -> str:
+    name = word.partition("=")[0]
+    cutoff = 0.5 if len(name) > 2 else 1.0  # noqa: PLR2004 - of one letter all others are near
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    hint = (
+        f"; did you mean {near[0]}?" if near else f". {otherwise}" if otherwise else f"; there are {', '.join(known)}."
+    )
     return f"There is no {what} {word!r}{hint}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from .grammar import UsageError
@@ -23,19 +24,21 @@ REFERENCE: Final = re.compile(rf"{_NAME}(?:\.{_NAME}|\[{_INDEX}\])*")
 """A name, its attributes and indexes: ``df.shape``, ``rows[0]``, ``Out[3]["a"]``."""
 _STEP: Final = re.compile(rf"\.(?P<attribute>{_NAME})|\[(?P<index>{_INDEX})\]")
 _PART: Final = re.compile(
-    rf"""(?P<maths>
-            \$\$(?:(?!\n\s*\n).)+?\$\$
-          | (?<![\\$])\$(?![\s$])(?:(?!\n\s*\n)[^$])*(?<![\s\\])\$(?![\d$])
-          | \\\((?:(?!\n\s*\n).)+?\\\)
-          | \\\[(?:(?!\n\s*\n).)+?\\\]
-        )
+    rf"""(?P<opens>\$\$|\\\(|\\\[)
+      | (?P<maths>(?<![\\$])\$(?![\s$])(?:(?!\n\s*\n)[^$])*(?<![\s\\])\$(?![\d$]))
       | (?P<command>(?:\\[A-Za-z]+\*?|[_^])(?=\{{))
       | \{{(?P<doubled>\{{(?P<kept>{REFERENCE.pattern})\}})\}}
       | \{{(?P<asked>{REFERENCE.pattern})\}}
     """,
     re.VERBOSE | re.DOTALL,
 )
+_CLOSES: Final = {"$$": re.compile(r"\$\$"), r"\(": re.compile(r"\\\)"), r"\[": re.compile(r"\\\]")}
+_BLANK_LINE: Final = re.compile(r"\n\s*\n")
+_BRACE: Final = re.compile(r"[{}]")
+_SHELLS: Final = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
+"""What IPython puts among a notebook's names."""
 _LONGEST: Final = 40
+_QUOTED: Final = 200
 
 
 def interpolate(text: str, names: Mapping[str, Any]) -> str:
@@ -45,15 +48,17 @@ def interpolate(text: str, names: Mapping[str, Any]) -> str:
     """
     told: list[str] = []
     at = 0
+    ends = _Ends(text)
     while found := _PART.search(text, at):
         told.append(text[at : found.start()])
         at = found.end()
         reference = found["asked"] or found["kept"]
-        if found["command"]:
-            at = _behind_groups(text, at)
+        if found["opens"]:
+            at = ends.behind_maths(found.start())
+        elif found["command"]:
+            at = ends.behind_groups(at)
+        if reference is None or keyword.iskeyword(reference):
             told.append(text[found.start() : at])
-        elif reference is None or keyword.iskeyword(reference):
-            told.append(found[0])
         else:
             told.append(found["doubled"] or _replaced(reference, names))
     return "".join([*told, text[at:]])
@@ -75,20 +80,30 @@ def lookup(reference: str, names: Mapping[str, Any]) -> Any:
     value = _named(head[0], names)
     at = head.end()
     while step := _STEP.match(reference, at):
-        so_far = reference[:at]
+        value = _taken(value, step, names, reference[:at])
         at = step.end()
-        index = None if step["attribute"] else _index(step["index"], names)
-        try:
-            value = getattr(value, step["attribute"]) if step["attribute"] else value[index]
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UsageError(f"{so_far} has no {reference[len(so_far) : at]} ({type(error).__name__}).") from None
     return value
 
 
 def text_of(value: Any) -> str:
-    """Return ``value`` as a prompt says it: its ``_repr_llm_()`` where it has one, else as ``print`` would."""
+    """Return ``value`` as a prompt says it: its ``_repr_llm_()`` where it has one, else as ``print`` would.
+
+    Raises UsageError where the object's own code fails at that.
+    """
     own = getattr(type(value), "_repr_llm_", None)
-    return str(value if own is None else own(value))
+    try:
+        return str(value if own is None else own(value))
+    except Exception as error:
+        what = "str()" if own is None else "_repr_llm_()"
+        raise UsageError(f"{what} of a {type(value).__name__} raised {raised(error)}.") from error
+
+
+def raised(error: BaseException) -> str:
+    """Return an exception's type and the first line of its text, as a message of ours quotes them."""
+    lines = "".join(traceback.format_exception_only(error)).splitlines()
+    line = next(line for line in lines if not line.startswith(" "))  # a SyntaxError begins with its place
+    told = f"{type(error).__name__}{''.join(line.partition(':')[1:])}".rstrip(".: ")
+    return told if len(told) <= _QUOTED else f"{told[:_QUOTED]}…"
 
 
 _WAY_OUT: Final = "Write {{…}} for braces that are to stay, or --raw to replace nothing."
@@ -98,26 +113,63 @@ def _named(name: str, names: Mapping[str, Any]) -> Any:
     try:
         return names[name]
     except KeyError:
-        near = difflib.get_close_matches(name, [one for one in names if not one.startswith("_")], n=1)
+        own = [one for one in names if not one.startswith("_") and one not in _SHELLS]
+        near = difflib.get_close_matches(name, own, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(f"the notebook has no {name}.{hint}") from None
+
+
+def _taken(value: Any, step: re.Match[str], names: Mapping[str, Any], so_far: str) -> Any:
+    """Return the attribute or index of ``value`` that ``step`` says; ``so_far`` is what it is called."""
+    attribute, index = step["attribute"], step["index"] and _index(step["index"], names)
+    missing = (AttributeError,) if attribute else (LookupError, TypeError, ValueError)
+    try:
+        return getattr(value, attribute) if attribute else value[index]
+    except missing as error:
+        raise UsageError(f"{so_far} has no {step[0]} ({raised(error)}).") from None
+    except Exception as error:
+        raise UsageError(f"{so_far}{step[0]} raised {raised(error)}.") from error
 
 
 def _index(said: str, names: Mapping[str, Any]) -> Any:
     if said[0] in "'\"":
         return said[1:-1]
-    return int(said) if said.lstrip("-").isdigit() else _named(said, names)
+    if not said.removeprefix("-").isdecimal():
+        return _named(said, names)
+    try:
+        return int(said)
+    except ValueError as error:  # thousands of digits
+        raise UsageError(f"[{said[:_LONGEST]}…] is no index ({raised(error)}).") from None
 
 
-def _behind_groups(text: str, at: int) -> int:
-    """Return where the ``{…}`` that follow one another from ``at`` on end; one that does not end is none."""
-    while text.startswith("{", at):
-        depth, end = 0, at
-        for end in range(at, len(text)):
-            depth += (text[end] == "{") - (text[end] == "}")
-            if not depth:
-                break
-        if depth:
-            return at
-        at = end + 1
-    return at
+class _Ends:
+    """Where what opens in ``text`` ends; asked from its beginning on, it reads the text once, whatever stays open."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._groups: dict[int, int] = {}
+        self._next: dict[re.Pattern[str], int] = {}
+        opened: list[int] = []
+        for brace in _BRACE.finditer(text):
+            if brace[0] == "{":
+                opened.append(brace.start())
+            elif opened:
+                self._groups[opened.pop()] = brace.end()
+
+    def behind_groups(self, at: int) -> int:
+        """Return where the ``{…}`` that follow one another from ``at`` on end; one that does not end is none."""
+        while at in self._groups:
+            at = self._groups[at]
+        return at
+
+    def behind_maths(self, at: int) -> int:
+        """Return where the display that opens at ``at`` ends, before a blank line; behind its first sign for nowhere."""
+        closes = _CLOSES[self._text[at : at + 2]]
+        end = self._first(closes, at + 3)  # what it holds is not nothing
+        return end + 2 if end < self._first(_BLANK_LINE, at + 2) else at + 1
+
+    def _first(self, what: re.Pattern[str], at: int) -> int:
+        if self._next.get(what, -1) < at:
+            found = what.search(self._text, at)
+            self._next[what] = found.start() if found else len(self._text)
+        return self._next[what]

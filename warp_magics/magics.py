@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-import warnings
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Bool, Int
+from traitlets import Bool, Enum, Int
 
-from . import grammar
+from . import grammar, taping
 from .cells import cells_of
-from .completion import MATCHER, Completer
-from .connect import connect, connection, disconnect, wait_with
+from .completion import install, remove
+from .connect import connect, connection, disconnect, tape, use_tape, wait_with
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from .answers import Answers
     from .connect import Connection
-    from .gateway import ChatRequest
+    from .gateway import ChatRequest, ChatResponse
     from .portal import Waiter
-    from .schema import Wanted
     from .tables import Table
 
 _FIX: Final = (
@@ -48,10 +47,15 @@ class WarpMagics(Magics):
         config=True
     )
 
+    tape = Enum(
+        (taping.OFF, *taping.MODES), taping.OFF, help="Record answers beside the notebook, or give those again."
+    ).tag(config=True)
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
+        if self.tape not in (taping.OFF, getattr(tape(), "mode", None)):  # a tape in use is not begun anew
+            use_tape(self.tape)
         self._shell = shell
-        self._session: str | None = None
         self._said: set[str] = set()
         self._asked: dict[str, ChatRequest] = {}  # what was asked last in each session
         self.cells = cells_of(shell)
@@ -61,26 +65,32 @@ class WarpMagics(Magics):
     def warp(self, line: str, cell: str) -> None:
         """Ask a model; the line's options are below, ``%warp help`` lists what else there is."""
         with _short_errors():
+            from .asking import asked
+
             options = grammar.cell_options(line)
-            names = self.cells.names()
-            wanted = _wanted(options.schema, names)
             at = self._connection()
-            request = self._request(line, cell, options, names, at)
-            if wanted is not None:
-                request = replace(request, form=replace(request.form, schema=wanted.schema))
-            if options.dry:
-                self._show_preview(at, request)
-                return
-            self._remember(request)
-            response, value = self._answers().ask(
-                at, request, stream=options.stream, format_="json" if wanted else options.format, wanted=wanted
+            said = asked(
+                cell,
+                options,
+                self.cells.names(),
+                owner=at.owner,
+                session=self.cells.session,
+                attach_tokens=self.attach_tokens,
             )
-            if options.format == "code":
-                self._next_cell(response.text)
+            if options.dry:
+                self._show_preview(at, said.request)
+                return
+            request = self._placed(said.request, f"{line}\n{cell}", options)
+            format_ = "json" if said.wanted else options.format
+            answer = self._answers().ask(at, request, stream=options.stream, format_=format_, wanted=said.wanted)
             if options.out:
                 from .reply import Reply
 
-                self._shell.user_ns[options.out] = Reply.of(response, value)
+                self._shell.user_ns[options.out] = Reply.of(answer.response, answer.value)
+            if answer.fault is not None:
+                raise answer.fault
+            if options.format == "code":
+                self._next_cell(answer.response, otherwise=answer.response.text.strip())
 
     warp.__doc__ = grammar.cell_help()  # what %%warp? shows
 
@@ -93,88 +103,63 @@ class WarpMagics(Magics):
         with _short_errors():
             command = grammar.command(line)
             own = {"use": self._use, "new": self._new, "config": self._configure, "fix": self._fix}
-            own |= {"resume": self._resume, "continue": self._continue}
+            own |= {"resume": self._resume, "continue": self._continue, "tape": self._tape}
+            shown: Table | None
             if command.name == "help":
-                return views.help_table()
-            if command.name in own:
-                return own[command.name](command)
-            if command.name == "connect":
-                connect(command.words)
-            shown = commands.run(commands.Desk(self._connection(), self._session, time.time()), command)
-            if command.name == "delete" and self._session == command.words[0]:
-                self._session = None
-            return shown
+                shown = views.help_table()
+            elif command.name in own:
+                shown = own[command.name](command)
+            else:
+                if command.name == "connect":
+                    connect(command.words)
+                shown = commands.run(commands.Desk(self._connection(), self.cells.session, time.time()), command)
+            if command.name == "delete":
+                self._forget(command.words[0])
+            return self._stable(shown)
+
+    warp_line.__doc__ = grammar.line_help()  # type: ignore[assignment]  # what %warp? shows
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def _request(
-        self, line: str, cell: str, options: grammar.CellOptions, names: dict[str, Any], at: Connection
-    ) -> ChatRequest:
-        from .formats import HINTS
-        from .gateway import ChatRequest, Parameters, errors
-        from .interpolate import interpolate, text_of
-
-        if not cell.strip():
-            raise errors.InvalidRequest("The prompt is empty: write it below the %%warp line.")
-        context = options.context
-        if context is not None and context.startswith("@"):
-            context = text_of(_looked_up("--context @", context[1:], names))
-        context = "\n\n".join(part for part in (context, HINTS.get(options.format)) if part) or None
-        prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), names)
-        session = options.session or self._session
-        attachments = tuple(self._attached(name, names) for name in options.attach)
-        source = self.cells.source(f"{line}\n{cell}")
-        again = not options.dry and self.cells.runs_again(source)
-        return ChatRequest(
-            prompt=prompt,
-            session_id=session,
-            create_session=True,
-            store=session is not None,
-            owner=at.owner,
-            context=context,
-            models=options.models,
-            parameters=Parameters(
-                options.temperature, options.max_tokens, options.top_p, options.seed, tuple(options.stop)
-            ),
+    def _placed(self, request: ChatRequest, text: str, options: grammar.CellOptions) -> ChatRequest:
+        """Return ``request`` with its cell: one that is run again wants a new answer, in the place of its last."""
+        source = self.cells.source(text)
+        again = self.cells.runs_again(source)
+        session = request.session_id
+        if session is not None:
+            self._asked.pop(session, None)
+            self._asked[session] = replace(request, prompt="", attachments=(), source=source)
+        return replace(
+            request,
             source=source,
-            timeout=options.timeout,
-            on_disconnect="cancel",
-            on_break=options.on_break,
-            # A cell that is run again wants a new answer, in the place of its last.
             cache=True if options.cache else False if again else None,
             replaces="source" if source.cell and session and not options.append else None,
-            attachments=attachments,
         )
-
-    def _attached(self, name: str, names: dict[str, Any]) -> Any:
-        from .attach import attached
-        from .interpolate import REFERENCE
-
-        is_file = name not in names and (Path(name).expanduser().is_file() or not REFERENCE.fullmatch(name))
-        value = Path(name) if is_file else _looked_up("--attach ", name, names, "There is no file of that name either.")
-        return attached(name, value, self.attach_tokens)
-
-    def _remember(self, request: ChatRequest) -> None:
-        if request.session_id is not None:
-            self._asked.pop(request.session_id, None)
-            self._asked[request.session_id] = replace(request, prompt="", attachments=(), replaces=None)
 
     def _show_preview(self, at: Connection, request: ChatRequest) -> None:
         from .display import show
         from .views import preview_table
 
-        show(preview_table(at.portal.call(lambda: at.gateway.preview(request))))
+        show(self._stable(preview_table(at.portal.call(lambda: at.gateway.preview(request)), request.form.schema)))
 
     def _answers(self) -> Answers:
         from .answers import Answers
 
         return Answers(self._shell, lambda: self.route_line)
 
-    def _next_cell(self, text: str) -> None:
-        from .display import chosen
+    def _next_cell(self, response: ChatResponse, otherwise: str | None = None) -> None:
+        """Put the code of a whole answer into the next cell; ``otherwise`` is for one without a fence."""
+        from .display import chosen, show
         from .formats import code_blocks
+        from .views import note
 
-        self._shell.set_next_input(chosen(code_blocks(text)), replace=False)
+        blocks = code_blocks(response.text) or ([otherwise] if otherwise else [])
+        if response.result != "COMPLETE":
+            show(note("The answer is not whole, so nothing was put into the next cell."))
+        elif not blocks:
+            show(note("The answer has no code in it, so nothing was put into the next cell."))
+        else:
+            self._shell.set_next_input(chosen(blocks), replace=False)
 
     # -- sub-commands that are this notebook's business -----------------------------------------------
 
@@ -182,15 +167,15 @@ class WarpMagics(Magics):
         from . import views
         from .gateway import check_session_id
 
-        self._session = check_session_id(command.words[0])
-        return views.note(f"Cells that name no session are now in {self._session}.")
+        self.cells.session = check_session_id(command.words[0])
+        return views.note(f"Cells that name no session are now in {self.cells.session}.")
 
     def _new(self, command: grammar.Command) -> Table:
         from . import views
 
         at, name = self._connection(), next(iter(command.words), None)
-        self._session = at.portal.call(lambda: at.gateway.create(at.owner, name)).key.id
-        return views.note(f"Session {self._session} was begun; cells that name no session are now in it.")
+        self.cells.session = at.portal.call(lambda: at.gateway.create(at.owner, name)).key.id
+        return views.note(f"Session {self.cells.session} was begun; cells that name no session are now in it.")
 
     def _configure(self, command: grammar.Command) -> Table:
         from . import views
@@ -202,31 +187,54 @@ class WarpMagics(Magics):
             [(name, _said(getattr(self, name)), one.help) for name, one in sorted(traits.items())]
         )
 
+    def _tape(self, command: grammar.Command) -> Table:
+        from . import views
+
+        what = next(iter(command.words), "status")
+        if what in (taping.OFF, *taping.MODES):
+            use_tape(what, next(iter(command.words[1:]), None), realtime=command.realtime)
+            self.tape = what
+        used = tape()
+        if used is None:
+            return views.note("No tape is used: %warp tape record begins one beside this notebook.")
+        if what == "prune":
+            notebook = self.cells.notebook
+            return views.pruned(*used.reel.prune(PurePath(notebook).name if notebook else None))
+        return views.tape_table(used, used.reel.heard())
+
+    @staticmethod
+    def _stable(shown: Table | None) -> Table | None:
+        """Return ``shown`` as it is in every version, where a tape is to give the same outputs in each."""
+        return replace(shown, styled=False) if shown is not None and tape() is not None else shown
+
     def _set(self, name: str, value: str | None = None) -> None:
         from traitlets import TraitError
 
         traits = self.traits(config=True)
         if name not in traits:
             raise grammar.UsageError(f"There is no setting {name!r}; there are {', '.join(sorted(traits))}.")
-        given: Any = {"on": True, "off": False}.get(value or "", value)
+        trait = traits[name]
+        given: Any = {"on": True, "off": False}.get(value or "", value) if isinstance(trait, Bool) else value
         try:
-            setattr(self, name, int(given) if isinstance(traits[name], Int) else given)
+            setattr(self, name, int(given) if isinstance(trait, Int) else given)
         except (TraitError, TypeError, ValueError):
-            how = "a whole number, at least 100" if isinstance(traits[name], Int) else "on or off"
+            how = "a whole number, at least 100" if isinstance(trait, Int) else "on or off"
+            how = ", ".join(trait.values or ()) if isinstance(trait, Enum) else how
             raise grammar.UsageError(f"%warp config {name} takes {how}, not {value!r}.") from None
+        if name == "tape":
+            use_tape(self.tape)
 
     def _fix(self, _: grammar.Command) -> None:
         from .gateway import ChatRequest, Source
 
-        if not self.cells.failures:
+        failure = next((one for one in reversed(self.cells.failures.values()) if one.mendable), None)
+        if failure is None:
             raise grammar.UsageError("%warp fix explains the last exception of this kernel; there was none yet.")
-        failure = list(self.cells.failures.values())[-1]
         at = self._connection()
         prompt = _FIX.format(code=failure.code, traceback=failure.traceback)
         source = Source("cell", self.cells.notebook)
         request = ChatRequest(prompt, store=False, owner=at.owner, source=source, on_disconnect="cancel")
-        response, _value = self._answers().ask(at, request)
-        self._next_cell(response.text)
+        self._next_cell(self._answers().ask(at, request).response)
 
     def _resume(self, command: grammar.Command) -> None:
         from .display import show_whole
@@ -257,9 +265,14 @@ class WarpMagics(Magics):
         request = replace(last, owner=at.owner, continues=turns[-1].id, cache=False, form=Form())
         self._answers().ask(at, request)
 
+    def _forget(self, session: str) -> None:
+        self._asked.pop(session, None)
+        if self.cells.session == session:
+            self.cells.session = None
+
     def _session_of(self, command: grammar.Command) -> str:
         """Return the session that is named, else the current one, else the last that this notebook has asked in."""
-        named = next(iter(command.words), None) or self._session or next(reversed(self._asked), None)
+        named = next(iter(command.words), None) or self.cells.session or next(reversed(self._asked), None)
         if named is None:
             raise grammar.UsageError(
                 f"%warp {command.name}: nothing was asked in a session yet by this kernel; %warp use ID says which."
@@ -273,7 +286,7 @@ class WarpMagics(Magics):
         for warning in at.warnings:
             if warning not in self._said:
                 self._said.add(warning)
-                warnings.warn(warning, stacklevel=2)
+                print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201 - a warning of Python's shows our source
         return at
 
     def is_leaving(self) -> bool:
@@ -291,23 +304,6 @@ class WarpMagics(Magics):
         return PlainWaiter()
 
 
-def _wanted(name: str | None, names: dict[str, Any]) -> Wanted | None:
-    if name is None:
-        return None
-    from .schema import wanted
-
-    return wanted(name, _looked_up("--schema ", name, names))
-
-
-def _looked_up(option: str, name: str, names: dict[str, Any], *more: str) -> Any:
-    from .interpolate import lookup
-
-    try:
-        return lookup(name, names)
-    except grammar.UsageError as error:
-        raise grammar.UsageError(" ".join([f"{option}{name}: {error}", *more])) from None
-
-
 def _said(value: object) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
@@ -315,16 +311,18 @@ def _said(value: object) -> str:
 @contextlib.contextmanager
 def _short_errors() -> Generator[None, None, None]:
     """Raise our errors without the frames that lead to them: their sentence says what to do."""
-    from .formats import NotJson
     from .gateway import errors
-    from .schema import Misfit
 
     try:
         yield
-    except (errors.WarpError, grammar.UsageError, Misfit, NotJson, KeyboardInterrupt) as error:
-        shown = f"{type(error).__name__}: {str(error) or 'stopped; what was answered is kept.'}"
-        error._render_traceback_ = lambda: [shown]  # type: ignore[union-attr]
+    except (errors.WarpError, KeyboardInterrupt) as error:
+        shown = [f"{type(error).__name__}: {str(error) or 'stopped; what had come stays.'}", *_notes(error)]
+        error._render_traceback_ = lambda: shown  # type: ignore[union-attr]
         raise error.with_traceback(None) from None
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def load(shell: InteractiveShell) -> None:
@@ -332,9 +330,7 @@ def load(shell: InteractiveShell) -> None:
     magics = WarpMagics(shell)
     shell.register_magics(magics)
     shell.events.register("post_run_cell", magics.cells.ended)
-    if shell.Completer is not None:
-        matcher = Completer(shell, magics.trait_names(config=True)).matcher()
-        shell.Completer.custom_matchers.append(matcher)
+    install(shell, magics.trait_names(config=True))
     wait_with(magics.waiter, magics.is_leaving)
 
 
@@ -342,7 +338,5 @@ def unload(shell: InteractiveShell) -> None:
     """Close what the magics have opened."""
     with contextlib.suppress(ValueError):  # never loaded
         shell.events.unregister("post_run_cell", cells_of(shell).ended)
-    if shell.Completer is not None:
-        matchers = shell.Completer.custom_matchers
-        matchers[:] = [one for one in matchers if one.matcher_identifier != MATCHER]
+    remove(shell)
     disconnect()

@@ -264,7 +264,7 @@ def _next(waiter: Waiter, until: float | None) -> Any:
 
 def _interrupted() -> KeyboardInterrupt:
     """Return Ctrl-C under its own name, by which front ends know it; IPython shows one line, none of our frames."""
-    stopped = KeyboardInterrupt("stopped; what was answered is kept.")
+    stopped = KeyboardInterrupt("stopped; what had come stays.")
     stopped._render_traceback_ = lambda: [f"KeyboardInterrupt: {stopped}"]  # type: ignore[attr-defined]
     return stopped
 

@@ -11,7 +11,7 @@ import stat
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ def asked(prompt: str) -> str:
     if routed or (sys.stdin and sys.stdin.isatty()):
         with contextlib.suppress(EOFError, NotImplementedError):  # IPython's StdinNotImplementedError is one
             return getpass.getpass(prompt)
+    return unasked(prompt)
+
+
+def unasked(_prompt: str) -> NoReturn:
+    """Ask nobody: raises ConfigError, which says how a token is given."""
     raise _error(f"The gateway needs a token and there is nobody to ask: set {TOKEN}, or {TOKEN_FILE} to a file of it.")
 
 

@@ -99,7 +99,7 @@ async def test_memory_is_taken_and_it_is_said_why_and_what_to_do(fake, config, t
         assert warning.startswith(SAID)
         assert WHY[spoil] in warning
         assert (status.ok, status.reasons, status.storage["type"]) == (False, (f"storage: {warning}",), "memory")
-        assert f"Storage: memory ({warning})" in repr(overview(status, "here", None, ()))
+        assert f"Storage: memory ({warning})" in overview(status, "here", None, ()).above
 
 
 @pytest.mark.asyncio
@@ -109,7 +109,7 @@ async def test_memory_that_was_asked_for_is_no_news(config):
         assert told(gateway) == []
         status = await gateway.status()
         assert (status.ok, status.storage) == (True, {"type": "memory", "server": None, "reachable": True})
-        assert "Storage: memory (in this process)" in repr(overview(status, "here", None, ()))
+        assert "Storage: memory (in this process)" in overview(status, "here", None, ()).above
 
 
 @pytest.mark.asyncio

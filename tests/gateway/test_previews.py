@@ -3,7 +3,7 @@
 import pytest
 
 from tests.gateway.kit import KEY, configured, opened
-from warp_magics.gateway.types import ChatRequest, Parameters
+from warp_magics.gateway.types import ChatRequest, Form, Parameters
 
 pytestmark = pytest.mark.asyncio
 
@@ -14,9 +14,11 @@ async def test_the_price_of_what_would_be_sent(tmp_path):
     async with opened(config) as gateway:
         short = await gateway.preview(ChatRequest("hello", parameters=Parameters(max_tokens=10)))
         long = await gateway.preview(ChatRequest("hello " * 5000, parameters=Parameters(max_tokens=10)))
+        schema = Form(schema={"type": "object", "properties": {"a": {"description": "long " * 50}}})
+        formed = await gateway.preview(ChatRequest("hello", parameters=Parameters(max_tokens=10), form=schema))
         free = await gateway.preview(ChatRequest("hello", models=("lab:ok",)))
     assert short.model == long.model == "openai:gpt-4o-mini"
-    assert 0 < short.cost < long.cost < 1
+    assert 0 < short.cost < formed.cost < long.cost < 1
     assert short.usage.input_tokens < 20
     assert free.cost is None
 

@@ -1,5 +1,6 @@
 """What a model is sent of a session: what fits, in order, and nothing that would be refused ever after."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,26 @@ def test_a_text_stands_before_the_prompt_and_an_image_beside_it():
     (message,), _ = sent([], attachments=(notes, PNG))
     assert message.text == '<attachment name="notes.txt">\nOne.\nTwo.\n</attachment>\n\nnow?'
     assert message.images == (PNG,)
+
+
+PIECES = st.sampled_from(["<", "/", ">", " ", "\n", "attachment", "ATTACHMENT", "</attachment>", '"', "&lt;", "a"])
+
+
+@given(st.lists(PIECES).map("".join), st.lists(PIECES).map("".join) | st.text())
+def test_nothing_that_is_attached_can_close_its_frame(text, name):
+    (message,), _ = sent([], attachments=(Attachment("text", name, text=text),))
+    opened, *lines = message.text.split("\n")
+    assert re.fullmatch('<attachment name="[^"<>]*">', opened)
+    assert opened.splitlines() == [opened]
+    assert re.findall(r"<\s*/\s*attachment", message.text, re.IGNORECASE) == ["</attachment"]
+    assert "\n".join(lines).endswith("\n</attachment>\n\nnow?")
+
+
+@given(st.text())
+def test_what_does_not_close_a_frame_stays_as_it_is(text):
+    text = text.replace("attachment", "") + "<b>&amp;</b> </attach>"
+    (message,), _ = sent([], attachments=(Attachment("text", "Ann's R&D.txt", text=text),))
+    assert message.text == f'<attachment name="Ann\'s R&D.txt">\n{text}\n</attachment>\n\nnow?'
 
 
 def test_a_turn_takes_its_attachments_along():

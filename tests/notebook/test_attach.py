@@ -1,30 +1,22 @@
 """What goes along with a prompt: data, figures, images, files, exceptions."""
 
-import base64
-import io
 import os
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import PIL.Image
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 
 from warp_magics.attach import attached, traceback_text
 from warp_magics.frames import trimmed
 from warp_magics.grammar import UsageError
 
 DATA = {"city": ["Paris", "Rome", None], "people": [2.1, 2.8, 3.5], "when": pd.to_datetime(["2020-01-01"] * 3)}
-
-
-def opened(one):
-    assert one.kind == "image"
-    return PIL.Image.open(io.BytesIO(base64.b64decode(one.data)))
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
@@ -74,14 +66,50 @@ def test_other_frames_and_arrays():
         pl.DataFrame({"text": ["x" * 5000] * 500}),
         np.zeros((900, 900)),
         "word " * 100_000,
-        dict.fromkeys(range(10000), "x" * 50),
     ],
-    ids=["wide", "long cells", "polars", "array", "text", "dict"],
+    ids=["wide", "long cells", "polars", "array", "text"],
 )
 def test_everything_fits_its_budget_and_says_what_is_left_out(value):
     one = attached("big", value, 500)
     assert len(one.text) <= 500 * 4 + 100
     assert any(word in one.text for word in ("left out", "more columns", "The first", "..."))
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (pd.Index([1, 2]), "pandas Index: 2 rows, 1 columns\n- values (int64): min 1, mean 1.5, max 2"),
+        (pd.DatetimeIndex(["2020-01-01"], name="day"), "pandas DatetimeIndex: 1 rows, 1 columns\n- day"),
+        (pd.MultiIndex.from_tuples([(1, "a")], names=["n", "k"]), "pandas MultiIndex: 1 rows, 2 columns\n- n"),
+    ],
+)
+def test_an_index_is_a_frame_of_its_levels(index, said):
+    assert attached("i", index).text.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("values", "facts"),
+    [
+        (pd.Series([1, float("inf"), 3, None]), "1 missing, 1 infinite, min 1, mean 2, max 3"),
+        (pd.Series([1, float("-inf"), None], dtype="Float64"), "1 missing, 1 infinite, min 1, mean 1, max 1"),
+        (pd.Series([float("inf"), None]), "1 missing, 1 infinite\n"),
+        (pl.Series([1.0, float("inf"), float("nan"), 3, None]), "1 missing, 1 NaN, 1 infinite, min 1, mean 2, max 3"),
+        (np.array([1, np.nan, -np.inf, 3]), "dtype float64, 1 NaN, 1 infinite, min 1, mean 2, max 3\n"),
+        (np.array([[np.nan]]), "dtype float64, 1 NaN\n"),
+        (np.array(5.0), "dtype float64, min 5, mean 5, max 5\n"),
+    ],
+)
+def test_figures_are_of_what_is_finite_and_the_rest_is_counted(values, facts):
+    assert facts in attached("v", values).text
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.sampled_from([float("nan"), float("inf")]), min_size=1))
+def test_the_figures_of_an_array_are_never_nan(values):
+    head = attached("a", np.array(values)).text.splitlines()[0]
+    finite = [value for value in values if np.isfinite(value)]
+    assert ("mean" in head) == bool(finite)
+    assert "nan" not in head
+    assert f"{sum(np.isnan(values))} NaN" in head or not np.isnan(values).any()
 
 
 def test_many_rows_are_not_all_counted():
@@ -96,36 +124,18 @@ def test_what_is_cut_begins_as_it_was(text, size):
     assert cut == text if len(text) <= size else cut.startswith(text[:size].rstrip())
 
 
-def test_figures_and_images_are_images():
-    figure = Figure(figsize=(40, 10))
-    axes = figure.subplots()
-    axes.plot([1, 2])
-    for value in (figure, axes):
-        image = opened(attached("fig", value))
-        assert image.format == "PNG"
-        assert max(image.size) <= 2100
-    wide = PIL.Image.new("CMYK", (5000, 100))
-    assert opened(attached("i", wide)).size == (2048, 41)
-
-
-@pytest.mark.slow
-def test_a_plotly_figure_is_an_image_or_says_what_it_needs(monkeypatch):
-    import plotly.graph_objects as go
-
-    monkeypatch.setenv("BROWSER_PATH", shutil.which("chromium") or "/usr/bin/chromium")
-    assert opened(attached("fig", go.Figure(go.Scatter(y=[1, 2])))).format == "PNG"
-    monkeypatch.setattr(go.Figure, "to_image", lambda *_, **__: (_ for _ in ()).throw(ValueError("kaleido is missing")))
-    with pytest.raises(UsageError, match="pip install kaleido"):
-        attached("fig", go.Figure())
-
-
 def test_files(tmp_path):
     (tmp_path / "a.csv").write_text("\ufeffa,b\n1,2\n", "utf-8")
     one = attached("x", tmp_path / "a.csv")
     assert (one.kind, one.name, one.text) == ("text", "a.csv", "a,b\n1,2\n")
-    PIL.Image.new("RGB", (3, 2)).save(tmp_path / "p.jpg")
-    image = attached("x", tmp_path / "p.jpg")
-    assert (image.media_type, opened(image).size) == ("image/jpeg", (3, 2))
+
+
+def test_halves_of_characters_are_sent_as_none(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.py")
+    path.write_text("x")
+    for one in (attached("\udcff", "a\ud800b"), attached("x", path)):
+        assert "\N{REPLACEMENT CHARACTER}" in one.name
+        assert f"{one.name} {one.text}".encode()
 
 
 def pdf(text):
@@ -167,24 +177,48 @@ def test_what_is_no_file_or_cannot_be_read_says_so(tmp_path):
         (tmp_path, "Is a directory"),
         (tmp_path / "b.bin", "neither text in UTF-8"),
         (tmp_path / "e.txt", "empty"),
+        (Path("~no-such-user/x"), "--attach ~no-such-user/x: Could not determine home directory"),
+        (Path("a\0b"), "null byte"),
     ]:
         with pytest.raises(UsageError, match=said):
             attached("x", path)
 
 
-def test_plain_data_and_objects_that_say_how():
+def test_an_object_that_says_how_a_model_reads_it():
     class Own:
         def _repr_llm_(self):
             return "as I want it"
 
     assert attached("o", Own()).text == "as I want it"
-    assert attached("d", {"b": [1, 2], "a": None}).text == "{'a': None, 'b': [1, 2]}"
-    assert attached("t", "some text").text == "some text"
     with pytest.raises(UsageError, match=r"--attach o: a object is nothing") as caught:
         attached("o", object())
     assert "_repr_llm_" in str(caught.value)
-    with pytest.raises(UsageError, match="empty"):
-        attached("t", "")
+
+
+class Failing:
+    def _repr_llm_(self):
+        raise LookupError("boom")
+
+
+class FailingToo:
+    @property
+    def figure(self):
+        raise ArithmeticError("boom")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Failing(), "reading it raised LookupError: boom."),
+        (FailingToo(), "reading it raised ArithmeticError: boom."),
+        (pl.scan_csv("/no/such.csv"), "FileNotFoundError"),
+    ],
+)
+def test_what_fails_while_it_is_read_is_named_with_its_error(value, said):
+    with pytest.raises(UsageError) as caught:
+        attached("thing", value)
+    assert str(caught.value).startswith("--attach thing: ")
+    assert said in str(caught.value)
 
 
 def failing(depth=0):
@@ -209,3 +243,34 @@ def test_an_exception_has_its_cause_and_few_frames_of_libraries():
     assert short.startswith("[the beginning was left out]")
     assert short.rstrip().endswith("ValueError: no such column")
     assert Path(__file__).name in text
+
+
+def caught_in(call):
+    try:
+        call()
+    except ZeroDivisionError as error:
+        return error
+
+
+def test_an_exception_in_a_group_has_few_frames_of_libraries_too():
+    within = [caught_in(lambda: pd.DataFrame({"a": [1]}).apply(lambda _: 1 / 0)) for _ in range(2)]
+    with pytest.raises(ExceptionGroup) as caught:
+        raise ExceptionGroup("two of them", within)
+    text = attached("e", caught.value).text
+    assert text.count("ZeroDivisionError: ") == 2
+    assert text.count("in caught_in") == 2
+    assert 0 < text.count(f"{os.sep}pandas{os.sep}") <= 4
+
+
+def test_a_folder_of_the_users_is_no_library_whatever_its_name(tmp_path):
+    steps = [f"def step{n}():\n    step{n + 1}()\n" for n in range(6)]
+    end = "try:\n    step0()\nexcept ValueError as error:\n    print(warp_magics.attach.traceback_text(error))\n"
+    code = "".join(["import json, warp_magics.attach\n", *steps, "def step6():\n    json.loads('{')\n", end])
+    (tmp_path / "python3-course").mkdir()
+    (tmp_path / "python3-course" / "own.py").write_text(code)
+    run = [sys.executable, tmp_path / "python3-course" / "own.py"]
+    text = subprocess.run(
+        run, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True
+    ).stdout
+    assert text.count(", in step") == 7
+    assert "JSONDecodeError" in text

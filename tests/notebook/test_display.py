@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warp_magics import display
-from warp_magics.display import REDRAW_SECONDS, LiveReply, duration, route_line, show_route, summary
+from warp_magics.display import REDRAW_SECONDS, LiveReply, route_line, show_route, summary
 from warp_magics.gateway import Attempt, ChatResponse, Result, Usage
+from warp_magics.words import back_in, dollars, duration, listed
 
 BAD = '<script>alert("1")</script>'
 
@@ -134,7 +135,7 @@ def test_in_one_piece(drawn, monkeypatch, how):
 def test_what_begins_anew_takes_the_place_of_what_was(drawn):
     reply, clock = live()
     reply.add("a long beginning")
-    reply.restart()
+    reply.restart("lab:b begins anew")
     clock.now += 1
     reply.add("new")
     reply.end(response())
@@ -173,12 +174,10 @@ def test_a_terminal_prints_all_at_the_end_where_it_must_not_stream(capsys):
 def test_a_terminal_prints_what_begins_anew(capsys):
     reply, _ = live(kernel=False)
     reply.add("a long beginning")
-    reply.restart()
+    reply.restart("lab:b begins anew")
     reply.add("new")
     reply.end(response())
-    out = capsys.readouterr().out
-    assert out.startswith("a long beginning")
-    assert out.endswith("new\n")
+    assert capsys.readouterr().out == "a long beginning\n[lab:b begins anew]\nnew\n"
 
 
 # -- the route line --------------------------------------------------------------------------------
@@ -189,22 +188,27 @@ LINES = {
     "lab:ok · first token 0.4 s": response(route=(OK,), first_token=0.42),
     "lab:ok · 812+143 tok": response(usage=Usage(812, 143)),
     "lab:ok · 0+3 tok · $0.0000": response(usage=Usage(0, 3), cost=0.0),
+    "lab:ok · <$0.0001": response(cost=0.00002),
     "lab:ok · $0.0003": response(cost=0.00031),
     "lab:ok · fell back from a:b (429, back in 38 s)": response(
         route=(Attempt("a:b", "PROVIDER_RATE_LIMIT_ERROR", 0.1, status=429, restores_in=38.2), OK)
     ),
-    "lab:ok · fell back from a:b (PROVIDER_UNREACHABLE_ERROR)": response(
+    "lab:ok · fell back from a:b (unreachable)": response(
         route=(Attempt("a:b", "PROVIDER_UNREACHABLE_ERROR", 0.1), OK)
     ),
     "lab:ok · fell back from a:b (rate limit, back in 2 min)": response(
         route=(Attempt("a:b", "cooling", 0.0, reason="rate limit", restores_in=120.0), OK)
     ),
-    "lab:ok · fell back from a:b (503) · fell back from c:d (500)": response(
+    "lab:ok · fell back from a:b (503) and c:d (500)": response(
         route=(Attempt("a:b", "X", 0.1, status=503), Attempt("c:d", "X", 0.1, status=500), OK)
     ),
     "lab:ok · answered at try 3": response(route=(Attempt("lab:ok", "X", 0.1, status=503),) * 2 + (OK,)),
-    "lab:ok · max tokens": response(result=Result.MAX_TOKENS),
-    "lab:ok · stopped": response(result=Result.STOPPED),
+    "lab:ok · fell back from a:b (broke off, back in 5 s)": response(
+        route=(Attempt("a:b", "cooling", 0.0, reason="PROVIDER_REQUEST_END_ERROR", restores_in=5.0), OK)
+    ),
+    "stopped": response(model="", result=Result.STOPPED, route=(Attempt("lab:ok", "stopped", 0.1),)),
+    "lab:ok · cut off: it has as many tokens as it may": response(result=Result.MAX_TOKENS),
+    "lab:ok · stopped": response(result=Result.STOPPED, route=(Attempt("lab:ok", "stopped", 0.1),)),
     "lab:ok · one warning · another": response(warnings=("one warning", "another")),
 }
 
@@ -229,6 +233,12 @@ def test_the_route_in_a_line(line):
 )
 def test_a_duration(seconds, told):
     assert duration(seconds) == told
+
+
+def test_what_is_said_of_a_wait_and_of_several():
+    assert (back_in(38.2), back_in(0.2)) == ("back in 38 s", "about to be tried again")
+    assert (listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])) == ("a", "a and b", "a, b and c")
+    assert (dollars(0.0), dollars(0.00001), dollars(0.1)) == ("$0.0000", "<$0.0001", "$0.1000")
 
 
 def test_the_route_line_is_published_once_and_escaped(drawn):

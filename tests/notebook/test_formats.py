@@ -54,12 +54,13 @@ def test_a_formula_is_latex(text, latex):
 @pytest.mark.parametrize(
     ("text", "blocks"),
     [
-        ("x = 1", ["x = 1"]),
+        ("x = 1", []),
         (f"Here:\n{TICKS}python\nx = 1\ny = 2\n{TICKS}\nDone.", ["x = 1\ny = 2"]),
         (f"{TICKS}\na\n{TICKS}\nor\n{TICKS}py\nb\n{TICKS}", ["a", "b"]),
         (f"~~~\n{TICKS}\nin\n{TICKS}\n~~~", [f"{TICKS}\nin\n{TICKS}"]),
         (f"{TICKS}python\ncut off", ["cut off"]),
-        (f"{TICKS}\n\n{TICKS}", [f"{TICKS}\n\n{TICKS}"]),
+        (f"{TICKS}\n\n{TICKS}", []),
+        (f"1. Do\n\n    {TICKS}py\n    if x:\n        y\n\n    z\n    {TICKS}\n", ["if x:\n    y\n\nz"]),
     ],
 )
 def test_code_is_taken_out_of_its_fences(text, blocks):

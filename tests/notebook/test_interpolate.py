@@ -10,7 +10,31 @@ from hypothesis import strategies as st
 from warp_magics.grammar import UsageError
 from warp_magics.interpolate import REFERENCE, interpolate
 
+
+class Broken:
+    def __str__(self):
+        raise KeyError("boom")
+
+    def __getitem__(self, index):
+        return 1 / index
+
+    @property
+    def lazy(self):
+        raise RuntimeError("boom\nmore of it")
+
+    @property
+    def lost(self):
+        raise AttributeError("gone with the file")
+
+
+class Own:
+    def _repr_llm_(self):
+        raise ArithmeticError
+
+
 NAMES = {
+    "broken": Broken(),
+    "own": Own(),
     "x": 3,
     "name": "Ada",
     "rows": [[1, 2], {"a b": 7}],
@@ -93,6 +117,13 @@ def test_what_stays(text):
         ("{x.y.z}", "x has no .y"),
         ("{Err[7]}", "Err has no [7]"),
         ("{x[0]}", "x has no [0]"),
+        ("{rows[²]}", "{rows[²]}: the notebook has no ²."),
+        (f"{{rows[{'9' * 5000}]}}", "is no index"),
+        ("{broken}", "{broken}: str() of a Broken raised KeyError: 'boom'."),
+        ("{broken.lazy}", "{broken.lazy}: broken.lazy raised RuntimeError: boom."),
+        ("{broken.lost}", "broken has no .lost (AttributeError: gone with the file)"),
+        ("{broken[0]}", "broken[0] raised ZeroDivisionError: division by zero."),
+        ("{own}", "{own}: _repr_llm_() of a Own raised ArithmeticError."),
     ],
 )
 def test_what_does_not_exist_is_named_with_the_way_out(text, said):
@@ -100,6 +131,13 @@ def test_what_does_not_exist_is_named_with_the_way_out(text, said):
         interpolate(text, NAMES)
     assert said in str(caught.value)
     assert "--raw" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["opn", "ext", "quits", "Inn", "Outt", "get_ipythn", "_secre"])
+def test_only_names_of_the_users_are_proposed(name):
+    shell = {"In": [], "Out": {}, "exit": 0, "quit": 0, "open": open, "get_ipython": 0, "_secret": 1}
+    with pytest.raises(UsageError, match=f"the notebook has no {name}. Write"):
+        interpolate(f"{{{name}}}", shell)
 
 
 def test_an_object_may_say_how_a_model_reads_it():
@@ -133,3 +171,29 @@ def test_a_value_is_never_read_again(value, around):
 def test_braces_doubled_are_braces(around):
     assume(not re.search(r"[{}$\\]|[_^]$", around))
     assert interpolate(f"{around} {{{{v}}}}", {}) == f"{around} {{v}}"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a^{b ",
+        "\\a{",
+        "\\a{{",
+        "\\( a",
+        "\\[ a\n",
+        "$$$ a\\$$ ",
+        "{{",
+        "{{x",
+        "_{}{",
+        "\\(\\[$$",
+        "$ a",
+        "$a ",
+        "{x['",
+        "\n \t",
+    ],
+)
+def test_what_is_opened_and_never_closed_is_read_once(piece):
+    """At a hundred thousand of them a second look at the rest of the text for each would take hours."""
+    text = piece * 100_000
+    assert interpolate(text, NAMES) == text

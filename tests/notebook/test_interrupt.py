@@ -71,7 +71,7 @@ def fine(kernel: Kernel) -> None:
 def stopped(ran) -> None:
     assert ran.status == "error"
     assert ran.reply["ename"] == "KeyboardInterrupt"
-    assert len(ran.reply["traceback"]) == 1
+    assert len(ran.reply["traceback"]) <= 2  # what happened, and what to do
     assert "portal.py" not in ran.everything
 
 
@@ -101,8 +101,11 @@ def test_the_part_answered_is_kept_and_stays_on_display(either, lab, measured):
     stopped(ran)
     lab.wait_until(lambda: lab.calls(model)[0].disconnected_at, PATIENCE)
     measured("provider", pressed, lab.calls(model)[0].disconnected_at)
-    (shown,) = ran.shown
+    shown, route = ran.shown
     assert shown["data"]["text/markdown"] == "You said 'tell"
+    assert shown["metadata"]["warp"]["result"] == "INCOMPLETE_STOPPED"
+    assert route["data"]["text/plain"].startswith(f"lab:{model} · ")
+    assert route["data"]["text/plain"].endswith("stopped")
     (row,) = either.run(f"history = %warp history {session}\nprint(history.rows[0])").stream().splitlines()
     assert "You said 'tell [stopped" in row
     answered = either.run(f"%%warp -s {session} -m lab:ok\ngo on").shown[0]["data"]["text/plain"]
@@ -232,7 +235,7 @@ def test_a_terminal_prints_as_it_comes_and_ctrl_c_stops_it(lab, place, keep, mea
         assert lab.calls(model)[0].ended_at is None
         pressed = time.monotonic()
         shell.sendintr()
-        shell.expect("KeyboardInterrupt: stopped; what was answered is kept")
+        shell.expect("KeyboardInterrupt: stopped; what had come stays")
         shell.expect(prompt)
         measured("prompt", pressed, time.monotonic())
         lab.wait_until(lambda: lab.calls(model)[0].disconnected_at, PATIENCE)

@@ -55,7 +55,7 @@ def test_a_stop_is_heard_and_loses_nothing(front, lab, model):
 def test_an_error_is_raised_not_told_as_an_answer(front, behaviour):
     ran = front.run(f"%%warp -m lab:{behaviour}@pit{next(numbers)}\nhello", ok=False)
     assert ran.status == "error"
-    assert len(ran.reply["traceback"]) == 1
+    assert len(ran.reply["traceback"]) == 2  # what happened, and what to do
     assert "execute_result" not in {m["msg_type"] for m in ran.messages}
     assert KEY not in ran.everything
 

@@ -238,7 +238,7 @@ def test_ctrl_c_during_a_call(portal, ctrl_c):
     with interrupted() as caught:
         portal.call(call)
     assert source.noted == ["cancelled", "cleaned up"]
-    assert caught.value._render_traceback_() == ["KeyboardInterrupt: stopped; what was answered is kept."]
+    assert caught.value._render_traceback_() == ["KeyboardInterrupt: stopped; what had come stays."]
     assert portal.call(lambda: value("after")) == "after"
 
 

@@ -100,7 +100,7 @@ def test_the_turn_that_someone_else_added_is_respected_and_said(front, sid, kind
     assert prompts(front, sid) == ["a", "other", "a"]
 
 
-def test_without_ids_cells_are_known_by_their_text_and_its_occurrence(place):
+def test_without_ids_cells_are_known_by_their_text_and_what_was_asked_before(place):
     sid = f"again-{next(numbers)}"
     for _ in range(2):
         with Kernel(place) as its:
@@ -108,7 +108,7 @@ def test_without_ids_cells_are_known_by_their_text_and_its_occurrence(place):
                 its.run(f"%%warp -s {sid}\n{prompt}")
             assert prompts(its, sid) == ["a", "same", "same"]
             assert its.run("%reload_ext warp_magics").status == "ok"
-            its.run(f"%%warp -s {sid}\na")  # its second occurrence in this kernel
+            its.run(f"%%warp -s {sid}\na")  # behind three others
             assert prompts(its, sid) == ["a", "same", "same", "a"]
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wcwidth import wcswidth
 
 from warp_magics import views
 from warp_magics.gateway import Attempt, GatewayStatus, ModelState, Result, Session, Source, Turn
 from warp_magics.gateway.types import SessionKey, Window
 from warp_magics.tables import Cell, Column, Table
+from warp_magics.terminal import LINES, MOST, columns
 
 NOW = 1_800_000_000.0
 BAD = '<script>alert("1")</script><img src=x onerror=alert(1)>'
@@ -39,7 +42,8 @@ def table(*rows, figures=(False, True), **parts):
 
 
 def width(shown):
-    return max((len(line) for line in repr(shown).splitlines()), default=0)
+    """How many columns of a terminal the widest line takes."""
+    return max((columns(line) for line in repr(shown).splitlines()), default=0)
 
 
 def test_text_to_the_left_and_figures_to_the_right():
@@ -49,8 +53,36 @@ def test_text_to_the_left_and_figures_to_the_right():
 
 def test_figures_are_marked_in_html():
     shown = table(("a", "1")).html()
-    assert re.search(r"<th[^>]*>head0</th><th[^>]*class=\"n\"[^>]*>head1</th>", shown)
-    assert re.search(r"<td>a</td><td class=\"n\">1</td>", shown)
+    assert re.search(r"text-align: left[^>]*>head0</th><th[^>]*text-align: right[^>]*>head1</th>", shown)
+    assert re.search(r"text-align: left[^>]*>a</td><td[^>]*text-align: right[^>]*>1</td>", shown)
+
+
+def test_without_its_style_sheet_it_is_still_a_table_of_its_own():
+    """JupyterLab takes style sheets out of a notebook that is not trusted yet, and says itself how tables look."""
+    shown = table(("a", "1")).html().rpartition("</style>")[2]
+    for element, said in (
+        ("div", "font-size: 12px"),
+        ("table", "font-size: 12px"),
+        ("th", "border-bottom"),
+        ("tr", "background: none"),
+        ("td", "line-height: 1.5"),
+    ):
+        assert re.search(rf'<{element}[^>]* style="[^"]*{said}', shown)
+    assert "mathjax_ignore" in shown
+
+
+def test_a_total_has_a_rule_above_it():
+    rows = (("a", "1"), ("b", "2"), ("Total", "3"))
+    lines = repr(table(*rows, total=True)).splitlines()
+    assert lines[-2] == lines[1] == "-" * len(lines[1])
+    assert table(*rows, total=True).html().count("border-top") == 2
+    assert table(*rows).html().count("border-top") == 0
+
+
+def test_the_dot_of_a_state_has_its_colour_and_its_word_has_not():
+    shown = table((Cell("● ready", state="good"), Cell("○ failed", state="bad"))).html()
+    assert re.search(r'success-color[^"]*">●</span> ready', shown)
+    assert re.search(r'warp-warning[^"]*">○</span> failed', shown)
 
 
 def test_an_empty_table_says_so():
@@ -82,18 +114,127 @@ def test_a_bundle_is_both():
 
 
 texts = st.text(max_size=120)
+plain = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=120)
 
 
-@given(st.integers(1, 8).flatmap(lambda n: st.lists(st.tuples(*[texts] * n), min_size=1, max_size=6)))
-def test_it_fits_eighty_columns_and_keeps_its_rows(rows):
-    shown = table(*rows, figures=tuple(n % 2 == 1 for n in range(len(rows[0]))))
-    lines = repr(shown).split("\n")
-    assert len(lines) >= len(rows) + 2
-    assert all(len(line) <= 80 for line in lines)
-    # Nothing is cut: each column, read downwards, is its cells' text.
-    letters = Counter("".join(lines[2:]).replace("-", ""))
-    letters.pop(" ", None)
+def rows_of(cells):
+    return st.integers(1, 8).flatmap(lambda n: st.lists(st.tuples(*[cells] * n), min_size=1, max_size=6))
+
+
+@given(rows_of(texts), st.booleans(), texts)
+def test_it_fits_eighty_columns_whatever_it_holds(rows, keep_lines, above):
+    shown = table(*rows, figures=tuple(n % 2 == 1 for n in range(len(rows[0]))), keep_lines=keep_lines, above=(above,))
+    assert len(repr(shown).split("\n")) >= len(rows) + 3
+    assert width(shown) <= 80
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", repr(shown))
+
+
+@given(rows_of(plain))
+def test_nothing_is_cut_where_lines_are_kept(rows):
+    lines = repr(table(*rows, figures=(False,) * len(rows[0]), keep_lines=True)).split("\n")
+    letters = Counter("".join("".join(lines[2:]).split()).replace("-", ""))
     assert letters == Counter("".join("".join(cell.split()) for row in rows for cell in row).replace("-", ""))
+
+
+FAMILY = "👩\u200d👩\u200d👧"
+DRAWN = [
+    "a",
+    " ",
+    "é",
+    "e\u0301\u0308",
+    "漢",
+    "한",
+    "か",
+    "\uff8a",
+    "ก\u0e33",
+    "\u05d0",
+    "😀",
+    "👍🏽",
+    "❤\ufe0f",
+    "🇩🇪",
+    FAMILY,
+]
+
+
+@given(st.lists(st.sampled_from(DRAWN), max_size=30))
+def test_columns_are_those_of_a_terminal(drawn):
+    assert columns("".join(drawn)) == sum(map(wcswidth, drawn))
+
+
+@pytest.mark.parametrize(
+    "text", ["漢字", "Cafe\u0301", "한국어", "🎉", "❤\ufe0f", FAMILY, "👍🏽", "🇩🇪", "1\ufe0f\u20e3"]
+)
+def test_wide_and_combining_characters_line_up(text):
+    lines = repr(table((text, "1"), ("ascii", "1000"))).splitlines()
+    assert {wcswidth(line) for line in lines} == {wcswidth(lines[0])}
+
+
+def test_a_mark_stays_with_its_letter_and_a_wide_character_is_not_halved():
+    told = repr(table(("e\u0301" * 200,), ("漢" * 200,), (FAMILY * 60,), figures=(False,))).splitlines()[2:]
+    assert {wcswidth(line) for line in told} == {80, 40}
+    assert not any(line.startswith(("\u0301", "\u200d")) for line in told)
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    ["\x1b]0;title\x07", "\x1b]8;;http://h\x1b\\", "\x1b[31;1m", "\x1b[2J", "\x1bPq#0\x1b\\", "\x1bc", "\x07", "\x9b", "\x1b",
+     "\r", "\x00", "\x7f"],
+)  # fmt: skip
+@pytest.mark.parametrize("keep_lines", [False, True])
+def test_nothing_that_a_terminal_would_obey_gets_to_it(sequence, keep_lines):
+    shown = table((f"one{sequence}", "1"), above=(f"first{sequence}",), keep_lines=keep_lines)
+    assert repr(shown).splitlines() == ["first", "head0  head1", "------------", "one        1"]
+    assert sequence not in shown.html()
+
+
+def test_what_stands_above_is_wrapped_too():
+    sentence = "word " * 40
+    told = repr(table(("a", "1"), above=(sentence,))).splitlines()
+    assert max(map(len, told)) <= 80
+    assert told[:3] == [("word " * 16).strip(), ("word " * 16).strip(), ("word " * 8).strip()]
+
+
+def test_words_are_kept_whole_and_broken_behind_a_hyphen():
+    told = repr(table((f"{'a' * 70} one two-{'b' * 70} - {'c' * 90}", ""), figures=(False, False))).splitlines()[2:]
+    assert [line.strip() for line in told] == ["a" * 70, "one two-", "b" * 70 + " -", "c" * 73, "c" * 17]
+
+
+def test_code_is_indented_where_lines_are_kept():
+    told = repr(table(("def f():\n    return 1\n\n\tx  \n",), figures=(False,), keep_lines=True)).splitlines()[2:]
+    assert told == ["def f():", "    return 1", "", "        x"]
+
+
+@pytest.mark.parametrize("huge", ["x" * 30_000_000, " " * 30_000_000, "漢" * 30_000_000, "\x1b]a" * 10_000_000])
+@pytest.mark.parametrize("keep_lines", [False, True])
+def test_a_huge_text_is_cut_says_so_and_takes_no_time(huge, keep_lines):
+    shown = table((huge, "1"), above=(huge,), keep_lines=keep_lines)
+    began = time.monotonic()
+    told, page = repr(shown), shown.html()
+    assert time.monotonic() - began < 2
+    assert len(page) < 5 * MOST
+    more = f"{30_000_000 - MOST:,} characters more"
+    assert more in " ".join(told.split())
+    assert page.count(more) == 2
+
+
+def test_a_long_answer_takes_a_few_lines_of_a_terminal():
+    answer = "\n".join(f"line {n} of a long answer" for n in range(200))
+    told = repr(table(("a", answer), ("b", "short"), figures=(False, False))).splitlines()[2:]
+    assert len(told) == LINES + 1
+    assert told[LINES - 1].endswith("…")
+    assert told[-1] == "b      short"
+    assert "…" not in told[LINES - 2] + told[-1]
+    kept = repr(table(("a", answer), figures=(False, False), keep_lines=True))
+    assert "line 199 of a long answer" in kept
+    assert "…" not in kept
+
+
+def test_a_long_answer_scrolls_in_html_with_its_lines_as_they_were():
+    code = "\n".join(f"    line_{n}()" for n in range(40))
+    page = Table((Column("Answer", prose=True),), ((code,), ("x = 1\ny = 2",))).html()
+    assert f'<div style="max-height: 24em; overflow: auto" tabindex="0">{code}</div>' in page
+    assert ">x = 1\ny = 2</td>" in page
+    assert "white-space: pre-wrap" in page
 
 
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4), texts)
@@ -101,7 +242,7 @@ def test_nothing_of_a_cell_is_markup(rows, above):
     found = Tags(table(*[(Cell(one, two), two) for one, two in rows], above=(above,)).html())
     assert set(found.found) <= ALLOWED
     assert found.found.count("tr") == len(rows) + 1
-    assert found.attributes <= {"class", "title", "scope", "style"}
+    assert found.attributes <= {"class", "title", "scope", "style", "tabindex"}
 
 
 # -- views -----------------------------------------------------------------------------------------
@@ -130,8 +271,8 @@ STATUS = GatewayStatus(
 def test_the_models():
     told = repr(views.model_table(STATES)).splitlines()
     assert re.search(r"^lab:ok +big +yes +● ready +199 of 200 in 30 s$", told[2])
-    assert re.search(r"^lab:bad .*cooling: rate limit", told[3])
-    assert "cooling: rate limit, back in 38 s" in views.model_table(STATES).html()
+    assert re.search(r"^lab:bad .*failed \(rate limit\)", told[3])
+    assert "failed (rate limit), back in 38 s" in views.model_table(STATES).html()
     assert "jupyter warp init" in repr(views.model_table(()))
 
 

@@ -34,7 +34,7 @@ async def test_a_session_is_described(backend):
     await backend.say("ask 3", model=None, status="failed", cost=0.5)
     found = await backend.store.session(KEY)
     assert replace(found, created_at=0, updated_at=0, expires_at=None) == Session(
-        KEY, 3, 0, 0, None, "ask 1", ("lab:a", "lab:b"), Usage(11, 22, 33, 44), 0.75
+        KEY, 3, 0, 0, None, "ask 1", ("lab:a", "lab:b"), Usage(11, 22, 33, 44), 0.75, unpriced=1
     )
     assert found.created_at < found.updated_at < found.expires_at
     assert found.expires_at - found.updated_at == pytest.approx(3600, abs=1)

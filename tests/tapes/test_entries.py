@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_what_is_written_is_what_is_read(entry):
     assert load(text) == entry
     assert dump(load(text)) == text
     assert text.endswith("}\n")
-    assert "\r" not in json.loads(text) and list(json.loads(text)) == sorted(json.loads(text))
+    assert list(json.loads(text)) == sorted(json.loads(text))
 
 
 def entry(*events, seconds=None):
@@ -144,10 +145,8 @@ def test_what_is_no_entry_says_why(text, why):
 
 @given(st.text())
 def test_whatever_a_file_holds_it_is_read_or_damaged(text):
-    try:
+    with contextlib.suppress(Damaged):
         load(text)
-    except Damaged:
-        pass
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "kept").glob("*.json")), ids=lambda path: path.stem)

@@ -12,7 +12,10 @@ from warp_magics.gateway.types import Attempt, ChatResponse, Ended, Result, Sour
 CELL = Source("cell", "/home/me/a.ipynb", "c1")
 
 
-def made(*texts, route=(), usage=Usage(1, 2), prompt="hi", seconds=0.0, result=Result.COMPLETE):
+USED = Usage(1, 2)
+
+
+def made(*texts, route=(), usage=USED, prompt="hi", seconds=0.0, result=Result.COMPLETE):
     said = ChatResponse("".join(texts), result, "a:b", usage=usage, route=route)
     events = (Started("a:b"), *map(Text, texts), Ended(said))
     return Entry({"prompt": prompt}, events, (seconds,) * len(events))

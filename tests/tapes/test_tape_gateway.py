@@ -20,6 +20,7 @@ from warp_magics.gateway.errors import (
     StreamBroken,
     TapeMiss,
     UnknownModel,
+    WarpError,
 )
 from warp_magics.gateway.tape import Reel, TapeGateway
 from warp_magics.gateway.types import (
@@ -75,7 +76,7 @@ async def events_of(gateway, request):
     """All events of an answer; what it raises before one is one too."""
     try:
         return [event async for event in gateway.stream(request)]
-    except Exception as error:
+    except WarpError as error:
         return [(type(error), str(error), getattr(error, "details", None))]
 
 

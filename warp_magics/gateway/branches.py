@@ -81,7 +81,7 @@ def _unfinished(turn_id: str, turns: Sequence[Turn]) -> Turn:
     if turn is not turns[-1]:
         raise InvalidRequest(_SESSION_MOVED_ON.format(turn_id))
     if turn.status == "complete" and turn.result is not Result.MAX_TOKENS:
-        raise InvalidRequest(f"The turn {turn_id!r} is whole: there is nothing to go on with.")
+        raise InvalidRequest("The session's last turn is whole: there is nothing to go on with.")
     return turn
 
 

@@ -22,6 +22,9 @@ LONGEST_BACKOFF: Final = 30.0
 
 def check(request: ChatRequest) -> None:
     """Refuse what contradicts itself or what nobody can be sent; raises InvalidRequest."""
+    for name, text in (("The prompt", request.prompt), ("context", request.context or "")):
+        if not isinstance(text, str):
+            raise InvalidRequest(f"{name} is a text, not {type(text).__name__}.")
     if not request.prompt.strip() and not request.tool_results and request.continues is None:
         raise InvalidRequest("The prompt is empty.")
     _check_place(request)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import re
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import InvalidRequest
-from .types import Exchange, Message, Result, ToolResult, Turn, Usage
+from .types import Exchange, Form, Message, Result, ToolResult, Turn, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,9 @@ _TOKENS_PER_IMAGE: Final = 1000
 ROOM_FOR_ANSWER: Final = 1024
 """Tokens kept free for an answer whose length nobody limited."""
 _NO_RESULT: Final = "The tool was not run."
+_NO_FORM: Final = Form()
+_CLOSING: Final = re.compile(r"<(?=\s*/\s*attachment)", re.IGNORECASE)
+_IN_NAMES: Final = str.maketrans({'"': "&quot;", "<": "&lt;", ">": "&gt;"})
 
 
 def tokens(text: str) -> int:
@@ -44,9 +49,10 @@ def conversation(
     return (*head, *_messages(kept, asked, model.provider)), len(kept), len(told) - len(kept)
 
 
-def expected(messages: Sequence[Message], max_tokens: int | None) -> Usage:
-    """Return about what a prompt of ``messages`` will use."""
-    return Usage(sum(map(_weight, messages)), max_tokens or ROOM_FOR_ANSWER)
+def expected(messages: Sequence[Message], max_tokens: int | None, form: Form = _NO_FORM) -> Usage:
+    """Return about what a prompt of ``messages`` will use, with the tools and the schema of ``form``."""
+    told = [json.dumps(part, default=str) for part in (form.schema, *map(asdict, form.tools)) if part]
+    return Usage(sum(map(_weight, messages)) + sum(map(tokens, told)), max_tokens or ROOM_FOR_ANSWER)
 
 
 def newer_half(turns: Sequence[Turn], sent: int, *, at_least: int) -> tuple[Turn, ...] | None:
@@ -162,10 +168,16 @@ def _prompt(turn: Turn) -> Message:
 
 def _asked(prompt: str, attachments: Sequence[Attachment], results: tuple[ToolResult, ...]) -> Message:
     """Return the user's message: what is text of the attachments stands before the prompt, the images go beside it."""
-    texts = [f'<attachment name="{one.name}">\n{one.text}\n</attachment>' for one in attachments if one.kind == "text"]
+    texts = [_framed(one) for one in attachments if one.kind == "text"]
     images = tuple(one for one in attachments if one.kind == "image")
     text = "\n\n".join([*texts, prompt]) if prompt else "\n\n".join(texts)
     return Message("user", text, images=images, tool_results=results)
+
+
+def _framed(one: Attachment) -> str:
+    """Return an attached text in its frame, which nothing in it can close."""
+    name = " ".join(one.name.splitlines()).translate(_IN_NAMES)
+    return f'<attachment name="{name}">\n{_CLOSING.sub("&lt;", one.text)}\n</attachment>'
 
 
 def _reply(turn: Turn, provider: str) -> Message:

@@ -119,7 +119,7 @@ class Router:
         expected = Usage()
         if self._config.routing.strategy == "cost":
             messages, *_ = prompt.conversation(request, turns, chain[0], None)
-            expected = prompt.expected(messages, request.parameters.max_tokens)
+            expected = prompt.expected(messages, request.parameters.max_tokens, request.form)
         return await self._health.ordered(chain, expected)
 
     async def _tries(self, asked: Conversation, asking: _Asking, course: Course) -> AsyncGenerator[Event, None]:
@@ -160,7 +160,7 @@ class Router:
     ) -> AsyncGenerator[Event, None]:
         """Ask one model once. Raises ProviderError, and Diverged where it was to go on with an answer and does not."""
         model, holder = asked.model, course.holder
-        expected = prompt.expected(asked.messages, asked.parameters.max_tokens)
+        expected = prompt.expected(asked.messages, asked.parameters.max_tokens, asked.form)
         await self._health.admit(model, holder, expected)
         tell(log, "attempt_started", model=model, turn=course.turn_id)
         used, first = Usage(), began
@@ -251,6 +251,7 @@ def _exhausted(course: Course) -> ProviderError:
     ):
         errors[-1].retry_after = min(waits, default=None) if alike else errors[-1].retry_after
         return _routed(errors[-1], course)
-    told = "; ".join(f"{one.model}: {one.reason or one.outcome}" for one in course.route)
+    last = {one.model: (one.reason or one.outcome).rstrip(".") for one in course.route}
+    told = "; ".join(f"{model}: {reason}" for model, reason in last.items())
     error = NoModelsAvailable(f"No model could answer ({told}).", retry_after=min(waits, default=None))
     return _routed(error, course)

@@ -50,7 +50,7 @@ class Sessions:
     async def used(self, owner: str) -> tuple[UsageRow, ...]:
         """Return what each of the owner's sessions has used, last used first, the newest thousand."""
         page = await self._store.sessions(owner, _MOST)
-        return tuple(UsageRow(one.key.id, one.turns, one.usage, one.cost) for one in page.sessions)
+        return tuple(UsageRow(one.key.id, one.turns, one.usage, one.cost, one.unpriced) for one in page.sessions)
 
     async def create(
         self,

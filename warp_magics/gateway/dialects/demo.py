@@ -6,16 +6,18 @@ The model's name chooses the behaviour: see BEHAVIOURS.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from ..sse import encode as sse
+from .demo_values import smallest
 from .openai import OpenAI
 
 BEHAVIOURS: Final = {
-    "ok": "answers at once",
+    "ok": "answers at once, a JSON Schema with the smallest value of it",
     "slow": "answers a word every 100 ms",
     "silent": "accepts the prompt and never answers",
     "cut": "breaks off in mid-answer",
@@ -53,7 +55,7 @@ def respond(body: bytes) -> DemoAnswer:
         return _fault(status, _FAULTS[status])
     if name == "silent":
         return DemoAnswer(200, (), ends="hang")
-    words = _words(messages)
+    words = _value(request) or _words(messages)
     if name == "cut":
         return DemoAnswer(200, tuple(_delta(word) for word in words[:5]), ends="cut")
     usage = {"prompt_tokens": sum(len(_text(m).split()) for m in messages), "completion_tokens": len(words)}
@@ -65,6 +67,12 @@ def respond(body: bytes) -> DemoAnswer:
 def _text(message: dict[str, Any]) -> str:
     content = message["content"] or ""
     return content if isinstance(content, str) else " ".join(part.get("text", "an image") for part in content)
+
+
+def _value(request: dict[str, Any]) -> list[str]:
+    """Return the pieces of an answer of the schema that was asked for; none where none was."""
+    schema = request.get("response_format", {}).get("json_schema", {}).get("schema")
+    return [] if schema is None else re.findall(r".{1,12}", orjson.dumps(smallest(schema)).decode())
 
 
 def _words(messages: list[dict[str, Any]]) -> list[str]:

@@ -2,10 +2,10 @@
 
 ``retry``: may the same model be asked once more? ``fall_back``: may the next one? ``restore``: the configured length
 (CONFIG.md) for which the model is passed over, None where its health is not touched. ``warns``: only a person can mend
-it, so the asker is told. Codes keep AI Warp's names where it has one.
+it, so the asker is told. ``brief``: what a line with no room for more says. Codes keep AI Warp's names where it has one.
 """
 
-from .base import Restore, WarpError, told
+from .base import Restore, WarpError, brief_of, told
 from .own import (
     BodyTooLarge,
     BranchNotFound,
@@ -96,5 +96,6 @@ __all__ = [
     "UnknownModel",
     "UnprocessableRequest",
     "WarpError",
+    "brief_of",
     "told",
 ]

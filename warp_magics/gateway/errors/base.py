@@ -16,6 +16,7 @@ class WarpError(Exception):
     fall_back: ClassVar[bool] = False
     restore: ClassVar[Restore | None] = None
     warns: ClassVar[bool] = False
+    brief: ClassVar[str] = "failed"
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, details: dict[str, object] | None = None
@@ -32,6 +33,12 @@ def told(code: str, message: str, *, retry_after: float | None, details: dict[st
     if kind is None:
         return WarpError(message, retry_after=retry_after, details={"code": code, **(details or {})})
     return kind(message, retry_after=retry_after, details=details)
+
+
+def brief_of(code: str) -> str:
+    """Return in a word or two what an error of ``code`` is, for a line that has no room for its message."""
+    kind = _by_code(WarpError).get(code)
+    return kind.brief if kind else code.replace("_", " ").lower()
 
 
 def _by_code(kind: type[WarpError]) -> dict[str, type[WarpError]]:

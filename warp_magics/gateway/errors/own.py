@@ -155,6 +155,7 @@ class TapeMiss(WarpError):
 
     code = "TAPE_MISS"
     http_status = 404
+    brief = "not on the tape"
 
 
 class TapeDamaged(WarpError):

@@ -28,6 +28,7 @@ class ProviderError(WarpError):
 class ProviderUnreachable(ProviderError):
     """No connection: refused, reset, DNS, TLS, or a proxy in between."""
 
+    brief = "unreachable"
     code = "PROVIDER_UNREACHABLE_ERROR"
     retry = True
     fall_back = True
@@ -45,6 +46,7 @@ class ProviderFault(ProviderError):
 class RateLimited(ProviderError):
     """The provider's rate limit, for a while."""
 
+    brief = "rate limit"
     code = "PROVIDER_RATE_LIMIT_ERROR"
     http_status = 429
     retry = True
@@ -55,6 +57,7 @@ class RateLimited(ProviderError):
 class QuotaExceeded(ProviderError):
     """The account is out of credit or quota: waiting a minute does not help."""
 
+    brief = "out of quota"
     code = "PROVIDER_EXCEEDED_QUOTA_ERROR"
     fall_back = True
     restore = "quota"
@@ -63,6 +66,7 @@ class QuotaExceeded(ProviderError):
 class AccessRefused(ProviderError):
     """401 or 403: the key is wrong or may not use this model."""
 
+    brief = "access refused"
     code = "PROVIDER_ACCESS_ERROR"
     fall_back = True
     restore = "provider_error"
@@ -72,6 +76,7 @@ class AccessRefused(ProviderError):
 class ModelMissing(ProviderError):
     """404: the provider has no such model; the configuration's fault, so the model is out."""
 
+    brief = "no such model"
     code = "PROVIDER_MODEL_NOT_FOUND_ERROR"
     fall_back = True
     restore = "provider_error"
@@ -81,6 +86,7 @@ class ModelMissing(ProviderError):
 class RequestRefused(ProviderError):
     """The provider refused the request itself (400, 413, 422): no model's health is touched."""
 
+    brief = "refused the request"
     code = "PROVIDER_REQUEST_ERROR"
     http_status = 400
 
@@ -88,6 +94,7 @@ class RequestRefused(ProviderError):
 class ContextTooLong(ProviderError):
     """The conversation is longer than this model takes; another may take it."""
 
+    brief = "prompt too long"
     code = "PROVIDER_CONTEXT_LENGTH_ERROR"
     http_status = 400
     fall_back = True
@@ -96,6 +103,7 @@ class ContextTooLong(ProviderError):
 class ContentFiltered(ProviderError):
     """The provider refused the content; no other model is asked."""
 
+    brief = "filtered"
     code = "CONTENT_FILTERED"
     http_status = 422
 
@@ -103,6 +111,7 @@ class ContentFiltered(ProviderError):
 class ConnectTimeout(ProviderError):
     """No connection within ``timeout.connect``."""
 
+    brief = "no connection in time"
     code = "PROVIDER_CONNECT_TIMEOUT_ERROR"
     http_status = 504
     retry = True
@@ -113,6 +122,7 @@ class ConnectTimeout(ProviderError):
 class FirstTokenTimeout(ProviderError):
     """Nothing of an answer within ``timeout.first_token``."""
 
+    brief = "no answer in time"
     code = "PROVIDER_REQUEST_TIMEOUT_ERROR"
     http_status = 504
     fall_back = True
@@ -122,6 +132,7 @@ class FirstTokenTimeout(ProviderError):
 class TotalTimeout(ProviderError):
     """The whole answer took longer than ``timeout.total`` or the request's own timeout."""
 
+    brief = "took too long"
     code = "PROVIDER_TOTAL_TIMEOUT_ERROR"
     http_status = 504
 
@@ -129,6 +140,7 @@ class TotalTimeout(ProviderError):
 class StreamBroken(ProviderError):
     """The answer broke off: cut before its end, or silent for ``timeout.stall``."""
 
+    brief = "broke off"
     code = "PROVIDER_REQUEST_END_ERROR"
     retry = True
     fall_back = True
@@ -138,6 +150,7 @@ class StreamBroken(ProviderError):
 class StreamStalled(StreamBroken):
     """No event for ``timeout.stall`` after the answer had begun."""
 
+    brief = "fell silent"
     code = "PROVIDER_REQUEST_STREAM_TIMEOUT_ERROR"
     http_status = 504
     restore = "timeout"
@@ -146,12 +159,14 @@ class StreamStalled(StreamBroken):
 class NoContent(ProviderFault):
     """The provider ended an answer that holds nothing."""
 
+    brief = "said nothing"
     code = "PROVIDER_RESPONSE_NO_CONTENT"
 
 
 class OwnLimit(ProviderError):
     """This gateway's own limit for the model: it is passed over until the window has room."""
 
+    brief = "own limit reached"
     code = "RATE_LIMIT_EXCEEDED"
     http_status = 429
     fall_back = True
@@ -160,5 +175,6 @@ class OwnLimit(ProviderError):
 class NoModelsAvailable(ProviderError):
     """Every model of the chain failed or is passed over; ``details["route"]`` tells each."""
 
+    brief = "nobody could answer"
     code = "PROVIDER_NO_MODELS_AVAILABLE_ERROR"
     http_status = 503

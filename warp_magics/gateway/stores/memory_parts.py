@@ -119,6 +119,7 @@ class Kept:
     models: set[str] = field(default_factory=set)
     usage: Usage = field(default_factory=Usage)
     cost: float | None = None
+    unpriced: int = 0
 
     def held(self, now: float) -> Open | None:
         """Return the turn that is being answered, if there is one."""
@@ -148,6 +149,7 @@ class Kept:
             self.cost = (self.cost or 0.0) + turn.cost - ((before and before.cost) or 0.0)
         if turn.model:
             self.models.add(turn.model)
+            self.unpriced += (turn.cost is None) - bool(before and before.model and before.cost is None)
 
     def put_aside(self, keep: int, now: float) -> bool:
         """Make a branch of the turns behind the oldest ``keep``; False where there are none, as when it is done again."""
@@ -178,6 +180,7 @@ class Kept:
             metadata=dict(self.metadata),
             live_stream_id=f"{key.id}~{held.begun.n}" if held else None,
             branches=tuple(Branch(limb.number, limb.after, len(limb.turns), limb.created_at) for limb in limbs),
+            unpriced=self.unpriced,
         )
 
 

@@ -47,7 +47,7 @@ def no_session(session_id: str) -> SessionNotFound:
     """Return the error for a session that is not there."""
     return SessionNotFound(
         f"There is no session {session_id!r}: nothing was asked in it yet, or its store was emptied. "
-        "Over REST, createSession: true begins it."
+        "The first prompt in it begins it; over REST, one with createSession: true."
     )
 
 
@@ -122,11 +122,14 @@ def counts(turns: Sequence[Turn], before: Turn | None = None) -> list[str | int 
             told["cost"] = told.get("cost", 0.0) + turn.cost
         if turn.model:
             told[f"model {turn.model}"] = told.get(f"model {turn.model}", 0) + 1
+            told["unpriced"] = told.get("unpriced", 0) + (turn.cost is None)
     if before is not None:
         for name in USAGE:
             told[name] -= getattr(before.usage, name)
         if before.cost is not None:
             told["cost"] = told.get("cost", 0.0) - before.cost
+        elif before.model:
+            told["unpriced"] = told.get("unpriced", 0) - 1
     return [part for pair in told.items() for part in pair]
 
 
@@ -183,6 +186,7 @@ def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, tur
         ttl=int(told["ttl"]) / 1000 if "ttl" in told else None,
         metadata=orjson.loads(told["metadata"]) if "metadata" in told else {},
         live_stream_id=f"{key.id}~{live}" if live else None,
+        unpriced=int(told.get("unpriced", 0)),
     )
 
 

@@ -26,7 +26,10 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session's description; ``ttl`` is in seconds without use, ``usage`` and ``cost`` of all turns it ever had."""
+    """A session's description; ``ttl`` is in seconds without use, ``usage`` and ``cost`` of all turns it ever had.
+
+    ``unpriced`` counts those whose price is not known: ``cost`` is without them.
+    """
 
     key: SessionKey
     turns: int
@@ -41,6 +44,7 @@ class Session:
     metadata: Mapping[str, object] = field(default_factory=dict)
     live_stream_id: str | None = None
     branches: tuple[Branch, ...] = ()
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,7 @@ def session_of(body: dict[str, Any], owner: str) -> Session:
             Branch(one["branch"], one["after"], one["turns"], _time(one["createdAt"]))
             for one in body.get("branches", ())
         ),
+        unpriced=body.get("unpriced", 0),
     )
 
 

@@ -39,11 +39,10 @@ if TYPE_CHECKING:
 
 
 def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
-    """Return the body of ``prompt`` and ``stream`` that asks ``request``, what is left to the gateway left out.
+    """Return the body of ``prompt`` and ``stream`` that asks ``request``, or with ``dry_run`` what it would send.
 
-    With ``dry_run`` it only asks what would be sent.
-
-    The owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises InvalidRequest for text that is none.
+    What is left to the gateway is left out; the owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises
+    InvalidRequest for text that is none.
     """
     given, parameters = request, request.parameters
     body = _given(
@@ -142,11 +141,6 @@ def event_bytes(event: Event) -> bytes:
     """Return ``event`` as one server-sent event, one line of JSON in it."""
     name, data = _event(event)
     return encode(orjson.dumps(data).decode(), event=name, id=event.id)
-
-
-def failure_bytes(error: WarpError) -> bytes:
-    """Return an error that came before a model had begun, for a reader whose status has gone out already."""
-    return event_bytes(Failed(error))
 
 
 def _event(event: Event) -> tuple[str, dict[str, object]]:  # noqa: PLR0911 - a case an event
@@ -250,6 +244,7 @@ def _listed(session: Session) -> dict[str, object]:
         "models": list(session.models),
         "usage": usage_json(session.usage),
         "cost": session.cost,
+        "unpriced": session.unpriced,
     }
 
 
