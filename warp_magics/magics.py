@@ -53,8 +53,8 @@ class WarpMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        if self.tape not in (taping.OFF, getattr(tape(), "mode", None)):  # a tape in use is not begun anew
-            use_tape(self.tape)
+        if self.tape != taping.OFF and ((used := tape()) is None or used.mode != self.tape):
+            use_tape(self.tape)  # one that is in use, before a reload, is not begun anew
         self._shell = shell
         self._said: set[str] = set()
         self._asked: dict[str, ChatRequest] = {}  # what was asked last in each session

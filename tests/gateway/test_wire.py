@@ -287,7 +287,7 @@ def test_an_errors_body(error, body):
 
 
 def test_a_failure_before_the_first_word_is_an_event_too():
-    (event,) = Decoder().feed(wire.event_bytes(Failed(SessionBusy("wait"))))
+    (event,) = Decoder().feed(wire.failure_bytes(SessionBusy("wait")))
     assert (event.event, json.loads(event.data)) == ("error", {"code": "SESSION_BUSY", "message": "wait"})
 
 

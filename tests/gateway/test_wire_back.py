@@ -315,7 +315,7 @@ def test_a_failure_comes_back(kind, message, wait, details, route, part, id):  #
 
 @pytest.mark.parametrize("error", [KeyError("x"), WarpError("no", details={"code": "OF_A_NEWER_GATEWAY", "a": 1})])
 def test_failures_that_have_no_class_keep_their_bytes(error):
-    data = wire.event_bytes(Failed(error))
+    data = wire.failure_bytes(error)
     assert wire.event_bytes(Failed(wire.event_of(decoded(data)).error)) == data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import orjson
 
@@ -143,6 +143,11 @@ def event_bytes(event: Event) -> bytes:
     return encode(orjson.dumps(data).decode(), event=name, id=event.id)
 
 
+def failure_bytes(error: WarpError) -> bytes:
+    """Return an error that came before a model had begun, for a reader whose status has gone out already."""
+    return event_bytes(Failed(error))
+
+
 def _event(event: Event) -> tuple[str, dict[str, object]]:  # noqa: PLR0911 - a case an event
     match event:
         case Text(text=text):
@@ -171,7 +176,7 @@ def error_json(error: Exception, partial: str | None = None) -> dict[str, object
     """Return an error's body; foreign exceptions tell nothing of themselves."""
     if not isinstance(error, WarpError):
         error = WarpError("The gateway failed.")
-    details = {name: _plain(value) for name, value in error.details.items()}
+    details = {name: _route(value) if _is_route(value) else value for name, value in error.details.items()}
     # A code that this version does not know is handed on as it was told.
     code = details.pop("code", error.code) if type(error) is WarpError else error.code
     body: dict[str, object] = {"code": code, "message": error.message}
@@ -184,10 +189,8 @@ def error_json(error: Exception, partial: str | None = None) -> dict[str, object
     return body
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, tuple) and value and isinstance(value[0], Attempt):
-        return _route(value)
-    return value
+def _is_route(value: object) -> TypeGuard[tuple[Attempt, ...]]:
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Attempt)
 
 
 # -- turns and sessions ----------------------------------------------------------------------------
