@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system demo test test-fast test-others lint bench chaos faults clean clean-demo
+.PHONY: help venv demo-model system demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ demo: venv $(if $(KEY),,demo-model) ## a notebook and a REST client in one conve
 	@exec $(BIN)/python deploy/demo/demo.py $(if $(HEADLESS),--headless)
 
 # What the suite starts besides Python: package, and a command of it.
-SYSTEM := chromium:chromium redis-server:redis-server nodejs:node curl:curl
+SYSTEM := chromium:chromium redis-server:redis-server nodejs:node curl:curl iproute2:ip
 
 system:
 	@missing=; for pair in $(SYSTEM); do command -v "$${pair#*:}" >/dev/null || missing="$$missing $${pair%%:*}"; done; \
@@ -60,7 +60,7 @@ test: system venv demo-model lint ## everything: linters, the whole suite with c
 test-fast: venv ## the part of the suite that starts no servers, kernels or models
 	$(BIN)/python -m pytest -m 'not slow' $(PYTEST)
 
-test-others: ## the fast part on each of Python 3.12 and 3.13 that is found
+test-others: ## the fast part, and the notebooks from their tape, on each of Python 3.12 and 3.13 that is found
 	@for version in $(OTHERS); do \
 		python=$$($(call find_python,$$version)); \
 		if [ -z "$$python" ]; then echo "Python $$version: not found, passed over"; continue; fi; \
@@ -69,12 +69,16 @@ test-others: ## the fast part on each of Python 3.12 and 3.13 that is found
 			"$$python" -m venv $$env && $$env/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' && touch $$env/.stamp || exit 1; \
 		fi; \
 		$$env/bin/python -m pytest -m 'not slow' $(PYTEST) || exit 1; \
+		$$env/bin/python -m pytest --nbval notebooks --warp-tape=replay || exit 1; \
 	done
 
 lint: venv ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+notebooks: venv demo-model ## run the notebooks anew, record their answers on the tape beside them
+	$(BIN)/python deploy/notebooks/record.py
 
 bench: venv ## what a prompt and a stream cost
 	$(BIN)/python -m benchmarks

@@ -3,15 +3,13 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
-import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.local_model import local_model
 from warp_magics.gateway import ChatRequest, Form, LocalGateway, Parameters, Text, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,29 +20,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """The base URL of a local model; it ends with the tests."""
-    ready = tmp_path_factory.mktemp("model") / "url"
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            ROOT / "deploy/demo/local_model.py",
-            "--parallel",
-            str(SLOTS),
-            "--stop-with-parent",
-            "--ready-file",
-            ready,
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        until = time.monotonic() + 90
-        while not ready.exists():
-            assert server.poll() is None, "the local model ended; `make demo-model` installs it"
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        yield ready.read_text()
-    finally:
-        server.terminate()
-        server.wait(20)
+    with local_model(tmp_path_factory.mktemp("model"), SLOTS) as url:
+        yield url
 
 
 @pytest.fixture
