@@ -34,6 +34,7 @@ async def test_a_session_is_made_as_it_was_asked_for(rest):
         "models": [],
         "usage": dict.fromkeys(("inputTokens", "outputTokens", "cachedTokens", "reasoningTokens"), 0),
         "cost": body["cost"],
+        "unpriced": 0,
         "liveStreamId": None,
         "branches": [],
     }
