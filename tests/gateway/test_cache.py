@@ -12,6 +12,7 @@ from warp_magics.gateway.stores.memory import MemoryStore
 from warp_magics.gateway.types import (
     Attachment,
     Ended,
+    Exchange,
     Form,
     Parameters,
     Reasoning,
@@ -179,7 +180,7 @@ async def test_another_owner_never_hears_it(fake, config):
 OTHERS = {
     "prompt": {"prompt": "hi "},
     "context": {"context": "Be brief."},
-    "history": {"history": (("a", "b"),)},
+    "history": {"history": (Exchange("a", "b"),)},
     "temperature": {"parameters": Parameters(temperature=0)},
     "max_tokens": {"parameters": Parameters(max_tokens=100)},
     "top_p": {"parameters": Parameters(top_p=0.5)},

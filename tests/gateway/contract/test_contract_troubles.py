@@ -27,7 +27,7 @@ from warp_magics.gateway.errors import (
     TurnNotFound,
     UnknownModel,
 )
-from warp_magics.gateway.types import Failed, Parameters, Result
+from warp_magics.gateway.types import Exchange, Failed, Parameters, Result
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,7 +58,7 @@ async def both(gateway, request, kind):
         ({"parameters": Parameters(temperature=3.0)}, InvalidRequest, "temperature is from 0 to 2"),
         ({"timeout": -1.0}, InvalidRequest, "timeout is at least 0.001"),
         ({"turn_id": "a/b"}, InvalidRequest, "1 to 128 characters"),
-        ({"session_id": "s", "history": (("a", "b"),)}, InvalidRequest, "history and sessionId exclude"),
+        ({"session_id": "s", "history": (Exchange("a", "b"),)}, InvalidRequest, "history and sessionId exclude"),
         ({"session_id": "s", "store": False}, InvalidRequest, "store: false keeps no session"),
     ],
 )
