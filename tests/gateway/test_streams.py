@@ -12,7 +12,7 @@ from tests.fakes.provider import FakeProvider, Fault, Reply
 from tests.fakes.store_proxy import StoreProxy
 from tests.fakes.valkey_server import server_binaries
 from tests.gateway.kit import configured, ends, events_of, instances, opened, read, text_of, turn, until, valkey, words
-from warp_magics.gateway import streams, wire
+from warp_magics.gateway import live, streams, wire
 from warp_magics.gateway.errors import InvalidRequest, SessionBusy, SessionNotFound, StoreUnavailable, StreamNotFound
 from warp_magics.gateway.live import NOT_LOGGED, Shown
 from warp_magics.gateway.orphans import rest_of
@@ -512,7 +512,8 @@ async def test_what_comes_at_once_is_logged_together(fake, config, server, here)
 
 
 @pytest.mark.asyncio
-async def test_a_very_long_answer_is_logged_whole(tmp_path, server, here):
+async def test_a_very_long_answer_is_logged_whole(tmp_path, server, here, monkeypatch):
+    monkeypatch.setattr(live, "LOG_SECONDS", 10.0)  # a busy machine is no slow store
     with FakeProvider.in_thread() as fake:  # else it would have the loop for itself all the time
         fake.script("m", Reply(chunks=["x"] * 9_000))
         async with instances(configured(tmp_path, fake.base_url, "m"), server.url, **here) as (one, other):
