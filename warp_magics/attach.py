@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 TOKENS: Final = 4000
 """How many tokens a text may have unless told otherwise."""
 _CHARS: Final = 4  # a token, as the gateway estimates them
+_CELL: Final = re.compile(r"[/\\]ipykernel_\d+[/\\]|^<ipython-input-")
+_SHELL: Final = re.compile(r"[/\\]IPython[/\\]core[/\\]interactiveshell\.py$")
+"""The code that runs cells: no part of what went wrong in one."""
 _FRAMES: Final = 3
 _IMAGES: Final = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 _LIBRARIES: Final = frozenset({"site-packages", "dist-packages"})
@@ -70,7 +73,10 @@ def _attached(name: str, value: Any, size: int) -> Attachment:
 
 
 def traceback_text(error: BaseException, size: int = TOKENS * _CHARS) -> str:
-    """Return an exception with its traceback: of libraries only the last frames, and its end where that is too long."""
+    """Return an exception with its traceback: of libraries only the last frames, and its end where that is too long.
+
+    It is the same wherever a notebook is run: places are told without what is a machine's, a process's or a version's.
+    """
     told = traceback.TracebackException.from_exception(error)
     todo: list[traceback.TracebackException | None] = [told]
     while todo:
@@ -84,7 +90,26 @@ def traceback_text(error: BaseException, size: int = TOKENS * _CHARS) -> str:
 
 def _own(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
     last = len(stack) - _FRAMES
-    return [frame for at, frame in enumerate(stack) if at >= last or not _of_library(frame.filename)]
+    frames = [frame for at, frame in enumerate(stack) if at >= last or not _of_library(frame.filename)]
+    return [
+        traceback.FrameSummary(_place(frame.filename), frame.lineno, frame.name, lookup_line=False, line=frame.line)
+        for frame in frames
+        if not _SHELL.search(frame.filename)
+    ]
+
+
+def _place(path: str) -> str:
+    """Return where code is: a cell, a library's module, else the file as this folder sees it."""
+    if _CELL.search(path):
+        return "cell"
+    one = Path(path)
+    for at, part in enumerate(one.parts):
+        if part in _LIBRARIES:
+            return "/".join(one.parts[at + 1 :])
+    for folder in (_STANDARD, Path.cwd()):
+        if one.is_relative_to(folder):
+            return one.relative_to(folder).as_posix()
+    return path if path.startswith("<") else "/".join(one.parts[-2:])
 
 
 def _of_library(path: str) -> bool:

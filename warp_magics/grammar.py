@@ -120,7 +120,7 @@ COMMANDS: Final = {
     "usage": Verb("[BY]", "tokens and cost by model, session or day", 0, 1, ("model", "session", "day")),
     "fix": Verb("", "explain the last exception, mend its cell"),
     "connect": Verb("URL [URL…]", "use the gateway at URL, or any of its URLs", 1, None),
-    "tape": Verb("[WHAT [DIR]]", "record, replay or auto; off, status, prune", 0, 2, TAPE, ("--realtime",)),
+    "tape": Verb("[WHAT [DIR]]", "record, replay or auto; off, status, prune", 0, 2, TAPE, ("--realtime", "--all")),
     "config": Verb("[NAME VALUE]", "this kernel's settings; change one", 0, 2, "settings"),
     "help": Verb("", "this page"),
 }
@@ -137,6 +137,7 @@ class Command:
     at: int | None = None
     force: bool = False
     realtime: bool = False
+    everything: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -238,7 +239,7 @@ def command(line: str) -> Command:
         raise UsageError(_unknown(name, [known for known in COMMANDS if known], "sub-command"))
     verb, usage = COMMANDS[name], f"%warp {name} {COMMANDS[name].words}".strip()
     at = _turn_number(words, usage) if "--at" in verb.options else None
-    force, realtime = _switch("--force", verb, words), _switch("--realtime", verb, words)
+    force, realtime, everything = (_switch(option, verb, words) for option in ("--force", "--realtime", "--all"))
     if stray := next((word for word in words if word.startswith("--")), None):
         raise UsageError(f"{usage}: there is no option {stray!r} here.")
     if verb.most is not None and len(words) > verb.most:
@@ -251,7 +252,7 @@ def command(line: str) -> Command:
         _number(words[0], usage)
     if name == "tape" and words and words[0] not in TAPE:
         raise UsageError(_unknown(words[0], TAPE, "%warp tape"))
-    return Command(name, tuple(words), at, force, realtime)
+    return Command(name, tuple(words), at, force, realtime, everything)
 
 
 def _switch(option: str, verb: Verb, words: list[str]) -> bool:

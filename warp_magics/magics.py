@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from . import grammar, taping
 from .cells import cells_of
 from .completion import install, remove
 from .connect import connect, connection, disconnect, tape, use_tape, wait_with
+from .gateway import errors
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -53,8 +55,12 @@ class WarpMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        if self.tape != taping.OFF and ((used := tape()) is None or used.mode != self.tape):
-            use_tape(self.tape)  # one that is in use, before a reload, is not begun anew
+        with contextlib.suppress(errors.ConfigError):  # of the environment: each line that needs it says so
+            used = tape()
+            if used is not None:  # the environment's, or the one before a reload
+                self.tape = used.mode
+            elif self.tape != taping.OFF and taping.MODE not in os.environ:
+                use_tape(self.tape)
         self._shell = shell
         self._said: set[str] = set()
         self._asked: dict[str, ChatRequest] = {}  # what was asked last in each session
@@ -193,13 +199,16 @@ class WarpMagics(Magics):
         what = next(iter(command.words), "status")
         if what in (taping.OFF, *taping.MODES):
             use_tape(what, next(iter(command.words[1:]), None), realtime=command.realtime)
-            self.tape = what
         used = tape()
-        if used is None:
-            return views.note("No tape is used: %warp tape record begins one beside this notebook.")
+        self.tape = used.mode if used else taping.OFF
+        if what in taping.MODES and used:
+            return views.note(f"From here on answers are on the tape in {used.where}.")  # the same in each mode
+        if used is None or what == taping.OFF:
+            return views.note("No tape is used; %warp tape record begins one beside this notebook.")
         if what == "prune":
             notebook = self.cells.notebook
-            return views.pruned(*used.reel.prune(PurePath(notebook).name if notebook else None))
+            name = PurePath(notebook).name if notebook else None
+            return views.pruned(*used.reel.prune(name, everything=command.everything))
         return views.tape_table(used, used.reel.heard())
 
     @staticmethod
@@ -222,7 +231,7 @@ class WarpMagics(Magics):
             how = ", ".join(trait.values or ()) if isinstance(trait, Enum) else how
             raise grammar.UsageError(f"%warp config {name} takes {how}, not {value!r}.") from None
         if name == "tape":
-            use_tape(self.tape)
+            self._tape(grammar.Command("tape", (str(value),)))
 
     def _fix(self, _: grammar.Command) -> None:
         from .gateway import ChatRequest, Source
@@ -311,8 +320,6 @@ def _said(value: object) -> str:
 @contextlib.contextmanager
 def _short_errors() -> Generator[None, None, None]:
     """Raise our errors without the frames that lead to them: their sentence says what to do."""
-    from .gateway import errors
-
     try:
         yield
     except (errors.WarpError, KeyboardInterrupt) as error:

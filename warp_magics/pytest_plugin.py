@@ -6,6 +6,7 @@ Works with nbval and with plain tests. nbval ignores updates of an output, so ke
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell this process and those that it starts."""
+    """Tell this process and those that it starts, until the tests are over."""
     mode, folder = config.getoption("--warp-tape"), config.getoption("--warp-tape-dir")
+    told: dict[str, str] = {}
     if mode is not None:
-        os.environ[taping.MODE] = mode
+        told[taping.MODE] = mode
     if folder is not None:
-        os.environ[taping.FOLDER] = str(Path(folder).absolute())
+        told[taping.FOLDER] = str(Path(folder).absolute())
     if mode is not None or config.getoption("nbval", default=False) or config.getoption("nbval_lax", default=False):
-        os.environ.setdefault(_STREAM, "0")
+        told[_STREAM] = "0"
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    config.add_cleanup(lambda: _restore(before))
+
+
+def _restore(before: dict[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def pytest_runtest_setup() -> None:
+    """Count askings anew for each test: which answer one has does not depend on those that ran before it."""
+    connect = sys.modules.get("warp_magics.connect")
+    used = connect.tape() if connect else None
+    if used is not None:
+        used.reel.begin()

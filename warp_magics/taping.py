@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ OFF: Final = "off"
 _BESIDE: Final = Path(".warp", "tape")
 _HERE: Final = Path.cwd()
 """Where this process began: a kernel's is its notebook's folder, whatever its cells do later."""
-_SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CREDENTIAL|(?:^|_)PAT$", re.IGNORECASE)
+
+
+_PASSWORD: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,23 @@ def new_tape(mode: str, folder: str | None, env: Mapping[str, str], *, realtime:
         raise errors.ConfigError(f"{MODE}={mode[:40]!r} is none of {', '.join(MODES)}, {OFF}.")
     said = folder or env.get(FOLDER, "").strip()
     place = _HERE / Path(said).expanduser() if said else _HERE / _BESIDE
-    return Tape(found, Reel(place, _secrets(env)), realtime)
+    return Tape(found, Reel(place, lambda: secrets_of(os.environ)), realtime)
 
 
-def _secrets(env: Mapping[str, str]) -> list[str]:
-    """Return the values of the environment that their names call secret."""
-    return [value for name, value in env.items() if _SECRET.search(name) and not Path(value).is_absolute()]
+def holds(env: Mapping[str, str]) -> bool:
+    """Return whether the environment wants this run replayed: then no line of a notebook is to ask anybody."""
+    return env.get(MODE, "").strip().lower() == "replay"
+
+
+def secrets_of(env: Mapping[str, str]) -> list[str]:
+    """Return the values of the environment that their names call secret, and the passwords of URLs."""
+    found = [value for name, value in env.items() if _SECRET.search(name) and not _is_there(value)]
+    return [*found, *(password for value in env.values() for password in _PASSWORD.findall(value))]
+
+
+def _is_there(value: str) -> bool:
+    """Return whether ``value`` is the path of a file, such as one that holds a secret."""
+    try:
+        return value.startswith("/") and Path(value).exists()
+    except (OSError, ValueError):
+        return False

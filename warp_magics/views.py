@@ -57,6 +57,7 @@ def tape_table(tape: Tape, heard: Sequence[Heard]) -> Table:
     """Return how a tape is used, and its entries: used, missing, then those that this run has not met."""
     counts = Counter(one.state for one in heard)
     told = ", ".join(f"{counts[state]} {state}" for state in ("used", "missing", "unused"))
+    told += f", {counts['damaged']} damaged" if counts["damaged"] else ""
     columns = (Column("State"), Column("Prompt", prose=True), Column("Entry"))
     rows = tuple((one.state, _line(one.prompt), one.file) for one in heard)
     above = (f"Tape: {tape.mode} in {tape.where}{', in real time' if tape.realtime else ''}", f"{told} in this run")
@@ -65,8 +66,12 @@ def tape_table(tape: Tape, heard: Sequence[Heard]) -> Table:
 
 def pruned(files: Sequence[str], others: int) -> Table:
     """Return which entries were removed, and how many other notebooks' were left."""
-    told = f"Removed: {', '.join(files)}." if files else "There was nothing to remove."
-    return note(told, *([f"{others} that other notebooks have recorded stayed."] if others else []))
+    told = f"Removed: {', '.join(files)}." if files else "Nothing was removed."
+    kept = (
+        f"{others} that this run did not use stayed: other notebooks may need them, or this run has used nothing yet. "
+        "%warp tape prune --all removes those, too, of a run that has used some."
+    )
+    return note(told, *([kept] if others else []))
 
 
 def _models(models: Sequence[ModelState]) -> tuple[tuple[Column, ...], tuple[tuple[Cell | str, ...], ...]]:

@@ -114,6 +114,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "gateway/remote/__init__",
                 "gateway/tape/shape",
                 "gateway/tape/entries",
+                "gateway/tape/secrets",
                 "gateway/tape/reel",
                 "gateway/tape/misses",
                 "gateway/tape/gateway",
@@ -122,7 +123,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
     ("door", {"door": ("gateway/__init__",)}),
-    ("bridge", {"bridge": ("portal", "kernel_loop", "ways", "taping", "connect")}),
+    ("bridge", {"bridge": ("portal", "kernel_loop", "ways", "taping", "opening", "connect")}),
     (
         "fronts",
         {
@@ -193,7 +194,7 @@ LIBRARIES = {
     "anyio": ("portal", "connect"),
     "nest_asyncio2": ("kernel_loop",),
     "jupyter_core": (
-        "connect",
+        "opening",
         "jupyter_server_ext/wizard",
         "jupyter_server_ext/extension",
         "jupyter_server_ext/token_file",

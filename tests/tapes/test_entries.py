@@ -77,7 +77,7 @@ def entries(draw):
         draw(st.dictionaries(TEXT, JSON, max_size=3)),
         (*before, Ended(response)),
         tuple(seconds),
-        draw(st.none() | TEXT.filter(bool)),
+        draw(st.lists(TEXT, max_size=2).map(tuple)),
     )
 
 
@@ -124,6 +124,36 @@ def test_a_text_that_was_edited_by_hand_is_one_piece():
     assert load(json.dumps(raw)).events[1:] == (Text("another text"), said(text="another text"))
 
 
+WRONG = (
+    {"asked": None},
+    {"asked": []},
+    {"asked": {"prompt": 5}},
+    {"asked": {"turns": 5}},
+    {"asked": {"turns": ["x"]}},
+    {"asked": {"parameters": 1}},
+    {"notebooks": "a"},
+    {"cost": "abc"},
+    {"cost": -1},
+    {"warnings": "abc"},
+    {"usage": {"input_tokens": "x"}},
+    {"seconds": "nan"},
+)
+
+
+def told(**changed):
+    """A whole entry as text, some of its fields changed."""
+    raw = json.loads(dump(entry(Started("a:b"), Text("one"), said(text="one"))))
+    for name, value in changed.items():
+        (raw if name in ("asked", "notebooks") else raw["events"][-1])[name] = value
+    return json.dumps(raw)
+
+
+def test_fields_called_lines_are_no_text_of_ours():
+    asked = {"prompt": "a poem", "schema": {"required": ["lines", "title"], "lines": ["a", "b"]}}
+    one = Entry(asked, (Started("a:b"), Text("x"), said(text="x", value={"lines": [1, "two", "three"]})), (0.0,) * 3)
+    assert load(dump(one)) == one
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -134,7 +164,9 @@ def test_a_text_that_was_edited_by_hand_is_one_piece():
         ('{"tape": 1, "asked": {}, "events": []}', "cannot be read"),
         ('{"tape": 1, "asked": {}, "events": [{"kind": "started", "model": "a", "warnings": []}]}', "no end"),
         ('{"tape": 1, "asked": {}, "events": [{"kind": "sung"}]}', "sung"),
-        ("<<<<<<< HEAD\n{}", "not JSON"),
+        ("<<<<<<< HEAD\n{}", "merge conflict"),
+        ("[" * 100_000, "not JSON of a tape"),
+        *((told(**wrong), "cannot be read") for wrong in WRONG),
     ],
 )
 def test_what_is_no_entry_says_why(text, why):

@@ -109,9 +109,32 @@ def test_far_from_a_change_a_text_is_left_out():
     assert words_of("a\nb", "a\nc") == "a⏎[-b-]{+c+}"
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("a b " * 3000 + "X", "a b " * 3000 + "Y", "…b a b [-X-]{+Y+}"),
+        ("日本の首都は?", "中国の首都は?", "[-日本-]{+中国+}の首都は?"),
+    ],
+)
+def test_the_change_is_shown_however_long_the_text_and_in_every_script(was, now, told):
+    assert words_of(was, now).endswith(told)
+
+
+def test_two_long_texts_that_differ_everywhere_are_compared_in_no_time():
+    one, other = ("".join(f"row {n * k % 97} of {n}\n" for n in range(6000)) for k in (3, 5))
+    assert len(words_of(f"x{one}y", f"z{other}w")) <= 601
+
+
+def test_attachments_in_another_order_are_told_in_a_fixed_one():
+    files = tuple(Attachment("text", name, text=name) for name in "abc")
+    asked = [shape(ChatRequest("x", attachments=each), ()) for each in (files, files[::-1], files[:1])]
+    assert differences(asked[1], [("n-1", asked[0])])[1:] == ["  attachments: in another order"]
+    assert [line.split(":")[0].split()[-1] for line in differences(asked[2], [("n-1", asked[0])])[1:]] == ["b", "c"]
+
+
 def test_long_texts_are_compared_line_by_line():
     lines = [f"line {n} of a long text\n" for n in range(3000)]
     other = [*lines]
     other[1500] = "changed\n"
     told = words_of("".join(lines), "".join(other))
-    assert "[-line 1500 of a long text⏎-]{+changed⏎+}" in told
+    assert "[-line 1500 of a long text-]{+changed+}" in told

@@ -17,8 +17,10 @@ from warp_magics.gateway.errors import (
     InvalidRequest,
     NoModelsAvailable,
     RateLimited,
+    ShuttingDown,
     StreamBroken,
     TapeMiss,
+    TotalTimeout,
     UnknownModel,
     WarpError,
 )
@@ -26,11 +28,14 @@ from warp_magics.gateway.tape import Reel, TapeGateway
 from warp_magics.gateway.types import (
     Attachment,
     ChatRequest,
+    ChatResponse,
     Failed,
     Form,
     Parameters,
     Restarted,
+    Result,
     Source,
+    Started,
     Text,
     Tool,
     ToolResult,
@@ -212,7 +217,7 @@ async def test_a_miss_says_which_prompt_and_what_differs(tmp_path, fake, folder)
             "“What is the capital of Spain?”",
             "cell c1 of a.ipynb",
             "[-France-]{+Spain+}",
-            "%warp tape record",
+            "WARP_TAPE=record",
         ):
             assert part in told
         assert str(tmp_path) not in told
@@ -221,7 +226,7 @@ async def test_a_miss_says_which_prompt_and_what_differs(tmp_path, fake, folder)
         assert [one.state for one in tape_of(tape).heard()] == ["missing", "missing", "unused", "unused"]
     async with replaying(folder) as tape:
         await tape.ask(asking("What is the capital of France?"))
-        with pytest.raises(TapeMiss, match=r"for the 2nd time; the tape has 1"):
+        with pytest.raises(TapeMiss, match=r"number 2; of its answers the tape has number 1"):
             await tape.ask(asking("What is the capital of France?"))
 
 
@@ -322,3 +327,51 @@ async def test_a_dry_run_is_the_same_with_and_without_a_model(tmp_path, fake, fo
     assert [one.role for one in told.messages] == ["system", "user", "assistant", "user"]
     assert told.cost is None
     assert len(fake.requests) == 1
+
+
+async def test_a_time_out_is_recorded_as_it_came(tmp_path, fake, folder):
+    request = asking("x", None, "hang", timeout=0.2)
+    async with recording(tmp_path, fake, folder) as tape:
+        with pytest.raises(TotalTimeout, match=r"0\.2 s") as caught:
+            await tape.ask(request)
+    async with replaying(folder) as tape:
+        with pytest.raises(TotalTimeout) as again:
+            await tape.ask(request)
+    assert str(again.value) == str(caught.value)
+
+
+async def test_a_failure_that_is_no_answer_is_not_recorded_though_a_model_had_begun(tmp_path, folder):
+    async def dying(_):
+        yield Started("a:b")
+        yield Failed(ShuttingDown("going"), ChatResponse("", Result.UNKNOWN, "a:b"))
+
+    tape = TapeGateway(Reel(folder), "record", dying)
+    with pytest.raises(ShuttingDown):
+        await tape.ask(asking("one"))
+    await tape.aclose()
+    assert not folder.exists()
+
+
+async def test_after_a_stop_the_next_asking_has_its_number(tmp_path, fake, folder):
+    go = threading.Event()
+    fake.script("held", Reply(chunks=["one ", "two"], insert=[go], at=1), Reply(chunks=["all"]))
+    async with recording(tmp_path, fake, folder) as tape:
+        events = tape.stream(asking("x", None, "held", on_disconnect="cancel"))
+        assert isinstance(await anext(events), Started)
+        await events.aclose()
+        go.set()
+        assert (await tape.ask(asking("x", None, "held"))).text == "all"
+    async with replaying(folder) as tape:
+        assert (await tape.ask(asking("x", None, "held"))).text == "all"
+
+
+async def test_what_is_hidden_is_hidden_in_every_run_alike(tmp_path, fake, folder):
+    secret = "sk-planted-0123"
+    for mode in ("record", "replay"):
+        async with opened(configured(tmp_path, fake.base_url, "ok")) as inner:
+            tape = TapeGateway(Reel(folder, lambda: [secret]), mode, inner.stream)
+            events = await events_of(tape, asking(f"my key is {secret}", "s"))
+            assert secret not in str(events)
+            await tape.aclose()
+    async with replaying(folder) as tape:  # also by who has it not
+        assert (await tape.ask(asking("my key is ••••", "s"))).text

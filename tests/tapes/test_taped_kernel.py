@@ -70,6 +70,12 @@ CELLS = (
     "%%warp -m lab:fail-401\nrefused",
     "%%warp -m lab:cut-3 -s talk --on-break error\nbroken",
     "%warp continue",
+    "import pandas as pd\nframe = pd.DataFrame({'a': [1]})\nframe['b']",
+    "%warp fix",
+    "n = max(get_ipython().magics_manager.registry['WarpMagics'].cells.failures)",
+    "%%warp -s talk\nwhy {Err[n]}?",
+    "%warp tape record",
+    "%%warp -s talk\nafter",
 )
 
 
@@ -105,7 +111,8 @@ def test_the_sub_commands(place, lab, folder):
     with Kernel(place) as kernel:
         assert "No tape is used" in str(kernel.run("%warp tape").shown)
         told = str(kernel.run(f"%warp tape record {folder}").shown)
-        assert f"record in {place.root.name}/{folder.name}" in told
+        assert f"on the tape in {place.root.name}/{folder.name}" in told
+        assert f"record in {place.root.name}/{folder.name}" in str(kernel.run("%warp tape").shown)
         for prompt in ("one", "two"):
             kernel.run(f"%%warp\n{prompt}")
         assert "2 used, 0 missing, 0 unused" in str(kernel.run("%warp tape status").shown)
@@ -118,7 +125,10 @@ def test_the_sub_commands(place, lab, folder):
         assert list(told) == ["text/plain"]
         assert "1 used, 1 missing, 1 unused" in told["text/plain"]
         assert len(list(folder.iterdir())) == 2
-        assert "Removed" in str(kernel.run("%warp tape prune").shown)
+        assert "1 that this run did not use stayed" in " ".join(
+            kernel.run("%warp tape prune").shown[0]["data"]["text/plain"].split()
+        )
+        assert "Removed" in str(kernel.run("%warp tape prune --all").shown)
         assert len(list(folder.iterdir())) == 1
         before = len(lab.requests)
         kernel.run(f"%warp tape auto {folder}")
@@ -169,3 +179,47 @@ def test_secrets_that_a_prompt_or_an_answer_holds_are_not_written(place, lab, fo
     text = "".join(path.read_text("utf-8") for path in folder.iterdir())
     assert "planted" not in text
     assert "and more" in text
+
+
+def test_a_run_that_is_to_be_replayed_asks_nobody_whatever_its_cells_say(place, nowhere, lab, folder):
+    before = len(lab.requests)
+    env = {"WARP_TAPE": "replay", "WARP_TAPE_DIR": str(folder)}
+    with Kernel(place.profile("c.WarpMagics.tape = 'record'").also(**env)) as kernel:
+        for mode in ("record", "auto", "off"):
+            kernel.run(f"%warp tape {mode}")
+            assert kernel.run(f"%%warp\n{mode}", ok=False).error["ename"] == "TapeMiss"
+        kernel.run("%warp config tape record")
+        assert kernel.run("%%warp\nconfig", ok=False).error["ename"] == "TapeMiss"
+        assert "replay" in str(kernel.run("%warp config").shown)
+        kernel.run(f"%warp tape record {folder}-other")  # a tape of its own, named
+        kernel.run("%%warp\nnamed")
+    assert [call.messages[-1]["content"] for call in lab.requests[before:]] == ["named"]
+
+
+def test_another_gateway_under_a_tape_changes_nothing_of_it(place, nowhere, lab, folder):
+    from tests.server.alone_process import running_alone
+
+    with running_alone(
+        place.root / "other", {name: place.env[name] for name in ("WARP_CONFIG", "LAB_API_KEY")}
+    ) as alone:
+        cells = ("%%warp -s s\none", f"%warp connect {alone.url}", "%%warp -s s\ntwo", "%warp sessions")
+        with Kernel(
+            place.also(WARP_TAPE="record", WARP_TAPE_DIR=str(folder), WARP_GATEWAY_TOKEN=alone.token)
+        ) as kernel:
+            recorded = outputs(kernel, *cells)
+            assert "in message 3." in recorded
+    with Kernel(nowhere.also(WARP_TAPE="replay", WARP_TAPE_DIR=str(folder))) as kernel:
+        assert outputs(kernel, *cells) == recorded
+
+
+def test_secrets_of_the_configuration_and_later_ones_are_not_written(place, lab, folder):
+    (place.root / "literal.toml").write_text((place.root / "warp.toml").read_text().replace("${LAB_API_KEY}", KEY))
+    env = {"WARP_CONFIG": str(place.root / "literal.toml"), "LAB_API_KEY": "", "WARP_TAPE": "record"}
+    with Kernel(place.also(**env, WARP_TAPE_DIR=str(folder))) as kernel:
+        kernel.run("%%warp\nfirst")
+        kernel.run("import os\nos.environ['LATE_TOKEN'] = 'late-token-0123'\n%warp tape record")
+        kernel.run(f"%%warp\nthe keys are {KEY} and late-token-0123")
+    text = "".join(path.read_text("utf-8") for path in folder.iterdir())
+    assert KEY not in text
+    assert "late-token" not in text
+    assert "••••" in text

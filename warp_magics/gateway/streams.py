@@ -225,7 +225,7 @@ class Streams:
     async def _collect(self, live: Live, request: ChatRequest, answer: Outcome) -> None:
         """Run the router, show its events and remember how it went; never raises what the turn can tell."""
         opened = answer.opened
-        total = min(filter(None, (request.timeout, self._terms.total)))
+        total = self._terms.total and min(filter(None, (request.timeout, self._terms.total)))
         try:
             async with (
                 asyncio.timeout(total),

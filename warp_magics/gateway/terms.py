@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 class Terms:
     """Durations in seconds: how long a session is waited for, what an answer may take, how long things are kept.
 
-    ``on_disconnect`` is for requests that do not say it. The defaults are those of CONFIG.md.
+    ``total`` None leaves it to whoever makes the answers, also where a request says it. ``on_disconnect`` is for requests
+    that do not say it. The defaults are those of CONFIG.md.
     """
 
     session_wait: float = 30.0
-    total: float = 600.0
+    total: float | None = 600.0
     history: float = 86400.0
     stream: float = 3600.0
     on_disconnect: Literal["finish", "cancel"] = "finish"

@@ -111,7 +111,7 @@ def _taped(path: Path, folder: Path) -> Gateway:
             await super().aclose()
             await inner.aclose()
 
-    return Both(Reel(folder), "record", inner.stream, terms=Terms(session_wait=SESSION_WAIT))
+    return Both(Reel(folder), "record", inner.stream, terms=Terms(session_wait=SESSION_WAIT, total=None))
 
 
 def _configured(folder: Path, lab: FakeProvider, storage: dict[str, str]) -> Path:

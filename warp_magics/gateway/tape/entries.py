@@ -44,14 +44,14 @@ class Damaged(ValueError):
 class Entry:
     """What was asked (``shape``) and the events of its answer, with the seconds from each to the one before.
 
-    The last event is an Ended or a Failed; nothing in them tells of a time, a session or a turn. ``notebook`` is the
-    name of the file that asked, where that is known.
+    The last event is an Ended or a Failed; nothing in them tells of a time, a session or a turn. ``notebooks`` are the
+    names of the files that have recorded it, as far as they are known.
     """
 
     asked: Mapping[str, Any]
     events: tuple[Event, ...]
     seconds: tuple[float, ...]
-    notebook: str | None = None
+    notebooks: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -81,27 +81,21 @@ def route_of(route: Iterable[Attempt]) -> tuple[Attempt, ...]:
 
 def dump(entry: Entry, hidden: Callable[[str], str] = str) -> str:
     """Return ``entry`` as text; ``hidden`` takes out of each text what must not be on a tape."""
-    told = {"tape": VERSION, "asked": entry.asked, "events": _events(entry)}
-    told |= {"notebook": entry.notebook} if entry.notebook else {}
-    return json.dumps(_clean(told, hidden), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+    told = {"tape": VERSION, "asked": entry.asked, "events": _events(entry, hidden)}
+    told |= {"notebooks": list(entry.notebooks)} if entry.notebooks else {}
+    return json.dumps(clean(told, hidden), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
 
 
-def _clean(value: Any, hidden: Callable[[str], str]) -> Any:
+def clean(value: Any, hidden: Callable[[str], str]) -> Any:
+    """Return JSON without what is ``hidden``, and without half characters, which no file can hold."""
     if isinstance(value, str):
         return hidden(value).encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {hidden(name): _clean_field(name, one, hidden) for name, one in value.items()}
-    return [_clean(one, hidden) for one in value] if isinstance(value, list | tuple) else value
+        return {hidden(str(name)): clean(one, hidden) for name, one in value.items()}
+    return [clean(one, hidden) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _clean_field(name: str, value: Any, hidden: Callable[[str], str]) -> Any:
-    if name != "lines" or not isinstance(value, list):
-        return _clean(value, hidden)
-    whole: str = _clean("".join(value), hidden)  # what is hidden may lie over two of them
-    return whole.splitlines(keepends=True)
-
-
-def _events(entry: Entry) -> list[dict[str, Any]]:
+def _events(entry: Entry, hidden: Callable[[str], str]) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     run: list[tuple[str, float]] = []
     events = list(zip(entry.events, entry.seconds, strict=True))
@@ -109,16 +103,17 @@ def _events(entry: Entry) -> list[dict[str, Any]]:
         if isinstance(event, _PIECES):
             run.append((event.text, seconds))
             if type(event) is not type(events[at + 1][0]):
-                told.append({"kind": "text" if isinstance(event, Text) else "reasoning", **_pieces(run)})
+                told.append({"kind": "text" if isinstance(event, Text) else "reasoning", **_pieces(run, hidden)})
                 run = []
         else:
             told.append({**_event(event), "seconds": _number(seconds)})
     return told
 
 
-def _pieces(run: Sequence[tuple[str, float]]) -> dict[str, Any]:
+def _pieces(run: Sequence[tuple[str, float]], hidden: Callable[[str], str]) -> dict[str, Any]:
     return {
-        "lines": "".join(text for text, _ in run).splitlines(keepends=True),
+        # What is hidden may lie over two lines.
+        "lines": hidden("".join(text for text, _ in run)).splitlines(keepends=True),
         "pieces": " ".join(str(len(text)) for text, _ in run),
         "seconds": " ".join(f"{_number(seconds)}" for _, seconds in run),
     }
@@ -168,25 +163,50 @@ def load(text: str) -> Entry:
     try:
         raw = json.loads(text)
         version = raw["tape"]
-    except (ValueError, LookupError, TypeError) as error:
-        raise Damaged(f"it is not JSON of a tape ({error})") from None
-    if not isinstance(version, int) or version > VERSION:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        conflict = "it holds a merge conflict" if "<<<<<<<" in text else f"it is not JSON of a tape ({error})"
+        raise Damaged(conflict) from None
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise Damaged(f"it is of version {version!r} of the format, and this one reads up to {VERSION}")
     try:
         timed = [pair for one in raw["events"] for pair in _read(one)]
         events = tuple(event for event, _ in timed)
-        entry = Entry(raw["asked"], _whole(events), tuple(seconds for _, seconds in timed), raw.get("notebook"))
-        dump(entry)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        seconds = tuple(seconds for _, seconds in timed)
+        return Entry(_checked(raw["asked"]), _whole(events), seconds, _texts(raw.get("notebooks", ())))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(f"it cannot be read ({type(error).__name__}: {error})") from None
-    return entry
+
+
+def _checked(asked: Any) -> Mapping[str, Any]:
+    """Return what was asked, of which other code relies on these fields; raises TypeError."""
+    turns, attachments = asked.get("turns", []), asked.get("attachments", [])
+    texts = (asked.get("prompt", ""), asked.get("context", ""))
+    if not all(isinstance(text, str) for text in texts) or not isinstance(asked.get("parameters", {}), dict):
+        raise TypeError("asked has a field of another kind")
+    if not all(isinstance(one, dict) for one in (*turns, *attachments)):
+        raise TypeError("asked has turns or attachments of another kind")
+    found: Mapping[str, Any] = asked
+    return found
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise TypeError("a list of texts is something else")
+    return tuple(given)
+
+
+def _amount(given: Any) -> Any:
+    """Return a number as it is; raises TypeError for what is none, or is no finite one."""
+    if type(given) not in (int, float) or not 0 <= given < float("inf"):
+        raise TypeError(f"{str(given)[:20]!r} is no amount")
+    return given
 
 
 def _read(raw: Mapping[str, Any]) -> list[tuple[Event, float]]:
     kind = raw["kind"]
     if kind in ("text", "reasoning"):
         return _read_pieces(Text if kind == "text" else Reasoning, raw)
-    return [(_READ[kind](raw), float(raw.get("seconds", 0.0)))]
+    return [(_READ[kind](raw), float(_amount(raw.get("seconds", 0.0))))]
 
 
 def _read_pieces(kind: type[Text | Reasoning], raw: Mapping[str, Any]) -> list[tuple[Event, float]]:
@@ -194,7 +214,8 @@ def _read_pieces(kind: type[Text | Reasoning], raw: Mapping[str, Any]) -> list[t
     text = "".join(raw["lines"])
     lengths = [int(word) for word in raw.get("pieces", "").split()]
     times = [float(word) for word in raw.get("seconds", "").split()]
-    if sum(lengths) != len(text) or len(times) != len(lengths):
+    fits = sum(lengths) == len(text) and min(lengths, default=0) >= 0 and len(times) == len(lengths)
+    if not fits or not all(map(_amount, (1, *(1 + time for time in times)))):
         return [(kind(text), sum(times))]
     places = pairwise(accumulate(lengths, initial=0))
     return [(kind(text[begin:end]), seconds) for (begin, end), seconds in zip(places, times, strict=True)]
@@ -204,19 +225,19 @@ def _read_response(raw: Mapping[str, Any]) -> ChatResponse:
     return ChatResponse(
         text="",
         result=Result(raw["result"]),
-        model=raw["model"],
-        usage=Usage(**raw["usage"]),
-        cost=raw["cost"],
+        model=str(raw["model"]),
+        usage=Usage(**{name: _amount(count) for name, count in raw["usage"].items()}),
+        cost=None if raw["cost"] is None else _amount(raw["cost"]),
         route=tuple(
             Attempt(one["model"], one["outcome"], 0.0, one.get("status"), one.get("reason")) for one in raw["route"]
         ),
-        warnings=tuple(raw["warnings"]),
+        warnings=_texts(raw["warnings"]),
         value=raw.get("value"),
     )
 
 
 _READ: Final[dict[str, Callable[[Mapping[str, Any]], Event]]] = {
-    "started": lambda raw: Started(raw["model"], warnings=tuple(raw["warnings"])),
+    "started": lambda raw: Started(raw["model"], warnings=_texts(raw["warnings"])),
     "tool_call": lambda raw: ToolCall(Call(raw["id"], raw["name"], raw["arguments"], raw.get("extra", {}))),
     "restarted": lambda raw: Restarted(raw["reason"], raw["from"], raw["to"]),
     "ended": lambda raw: Ended(_read_response(raw)),

@@ -28,13 +28,15 @@ from ..types import (
     Model,
     ModelState,
     Preview,
+    Reasoning,
     Restarted,
     Started,
+    Text,
     UsageRow,
 )
 from .entries import Entry, route_of, timeless
 from .misses import differences
-from .reel import with_notebook
+from .reel import notebooks_of, short
 from .shape import key_of, shape
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class TapeGateway(StoredGateway):
         chances, numbers = chances or Chances(), itertools.count(1)
         self._answers = _Answers(reel, mode, ask, chances, realtime=realtime)
         super().__init__(
-            terms or Terms(),
+            terms or Terms(total=None),  # how long it may take is for whoever is asked to see to
             MemoryStore(lambda: 0.0),
             self._answers,
             replace(chances, wall=lambda: 0.0, new_id=lambda: f"tape-{next(numbers)}"),
@@ -132,17 +134,14 @@ class _Answers:
     async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
         """See Answers; raises TapeMiss, TapeDamaged, TapeUnwritable too."""
         prompt.check_results(request, turns)
-        asked = shape(request, turns)
+        asked = self._reel.cleaned(shape(request, turns))
         name = self._reel.take(key_of(asked), request.source)
         entry = None if self._mode == "record" else self._reel.read(name)
-        if entry is not None:
-            self._reel.note(name, request.prompt, "used")
-            events = self._replayed(entry)
-        elif self._mode == "replay" or self._ask is None:
+        if entry is None and (self._mode == "replay" or self._ask is None):
             self._reel.note(name, request.prompt, "missing")
-            raise TapeMiss(self._why(name, asked, request))
-        else:
-            events = self._recorded(name, asked, request, turns)
+            raise TapeMiss(await asyncio.to_thread(self._why, name, asked, request.source))
+        self._reel.note(name, request.prompt, "used")
+        events = self._replayed(entry) if entry else self._recorded(name, asked, request, turns)
         async with contextlib.aclosing(events):
             async for event in events:
                 told = _told(event, course)
@@ -158,21 +157,31 @@ class _Answers:
     async def _recorded(
         self, name: str, asked: dict[str, Any], request: ChatRequest, turns: Sequence[Turn]
     ) -> AsyncGenerator[Event, None]:
-        """Ask, and give the answer's events as they come; its end as the tape has it once all is recorded."""
+        """Ask, and give the answer's events as they come; its end as the tape has it once all is recorded.
+
+        What is left, stopped, or no answer is not recorded, and its number is the next asking's.
+        """
         taken: list[Event] = []
         times: list[float] = []
         before = self._chances.clock()
-        async with contextlib.aclosing(self._asked(request, turns)) as events:
-            async for event in events:
-                now = self._chances.clock()
-                taken.append(_plain(event))
-                times.append(now - before)
-                before = now
-                if not isinstance(event, Ended | Failed):
-                    yield taken[-1]
-        entry = with_notebook(Entry(asked, tuple(taken), tuple(times)), request.source)
-        kept = await asyncio.to_thread(self._reel.write, name, entry)
-        self._reel.note(name, request.prompt, "used")
+        kept: Entry | None = None
+        try:
+            async with contextlib.aclosing(self._asked(request, turns)) as events:
+                async for event in events:
+                    now = self._chances.clock()
+                    taken.append(self._plain(event))
+                    times.append(now - before)
+                    before = now
+                    if isinstance(event, Failed) and not isinstance(event.error, _RECORDED):
+                        yield event
+                        return
+                    if not isinstance(event, Ended | Failed):
+                        yield taken[-1]
+            entry = Entry(asked, tuple(taken), tuple(times), notebooks_of(request.source))
+            kept = await asyncio.to_thread(self._reel.write, name, entry)
+        finally:
+            if kept is None:
+                self._reel.give_back(name, request.source)
         yield kept.events[-1]
 
     async def _asked(self, request: ChatRequest, turns: Sequence[Turn]) -> AsyncGenerator[Event, None]:
@@ -201,16 +210,34 @@ class _Answers:
                 raise
             yield Failed(error)
 
-    def _why(self, name: str, asked: dict[str, Any], request: ChatRequest) -> str:
+    def _plain(self, event: Event) -> Event:
+        """Return ``event`` without ids and times, and without what must not be on a tape."""
+        match event:
+            case Started(model=model, warnings=warnings):
+                return Started(model, warnings=warnings)
+            case Ended(response=response):
+                return Ended(timeless(response))
+            case Failed(error=error, response=part):
+                if isinstance(error, WarpError) and isinstance(error.details.get("route"), tuple):
+                    error.details = {**error.details, "route": route_of(error.details["route"])}  # type: ignore[arg-type]
+                return Failed(error, timeless(part) if part else None)
+            case Text(text=text):
+                return Text(self._reel.hidden(text))
+            case Reasoning(text=text):
+                return Reasoning(self._reel.hidden(text))
+        return replace(event, id="")
+
+    def _why(self, name: str, asked: dict[str, Any], source: Source) -> str:
         key, _, number = name.rpartition("-")
         entries = [(other, entry.asked) for other, entry in self._reel.entries()]
-        same = sum(1 for other, _ in entries if other.rpartition("-")[0] == key)
-        lines = [f"{_where(request.source, request.prompt)} is not on the tape in {_short(self._reel.folder)}."]
+        same = [other.rpartition("-")[2] for other, _ in entries if other.rpartition("-")[0] == key]
+        lines = [f"{_where(source, asked.get('prompt', ''))} is not on the tape in {short(self._reel.folder)}."]
         if same:
-            lines.append(f"This run asks it for the {_ordinal(int(number))} time; the tape has {same} of its answers.")
+            has = ", ".join(f"number {one}" for one in sorted(same, key=int))
+            lines.append(f"This run asks it for time number {number}; of its answers the tape has {has}.")
         else:
             lines += differences(asked, entries)
-        return "\n".join([*lines, "%warp tape record records all anew, %warp tape auto what is missing."])
+        return "\n".join([*lines, "WARP_TAPE=record records all anew, %warp tape auto what is missing."])
 
 
 def _told(event: Event, course: Course) -> Event | None:
@@ -235,20 +262,6 @@ def _told(event: Event, course: Course) -> Event | None:
     return told
 
 
-def _plain(event: Event) -> Event:
-    """Return ``event`` without ids and times."""
-    match event:
-        case Started(model=model, warnings=warnings):
-            return Started(model, warnings=warnings)
-        case Ended(response=response):
-            return Ended(timeless(response))
-        case Failed(error=error, response=part):
-            if isinstance(error, WarpError) and isinstance(error.details.get("route"), tuple):
-                error.details["route"] = route_of(error.details["route"])  # type: ignore[arg-type]
-            return Failed(error, timeless(part) if part else None)
-    return replace(event, id="")
-
-
 def _where(source: Source, text: str) -> str:
     words = " ".join(text.split())
     words = words if len(words) <= _LONGEST_PROMPT else f"{words[:_LONGEST_PROMPT]}…"
@@ -256,12 +269,3 @@ def _where(source: Source, text: str) -> str:
     own = source.cell and not source.cell.startswith("text-")
     cell = f" (cell {source.cell}{file})" if own else f" ({file.removeprefix(' of ')})" if file else ""
     return f"The prompt “{words}”{cell}"
-
-
-def _short(folder: object) -> str:
-    """Return the last parts of a path: the rest of it is another one on each machine."""
-    return PurePath(*PurePath(str(folder)).parts[-2:]).as_posix()
-
-
-def _ordinal(number: int) -> str:
-    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_WORDS: Final = re.compile(r"\s+|\w+|[^\w\s]")
+_WORDS: Final = re.compile(r"\s+|[0-9A-Za-z_\u00c0-\u024f]+|[^\s]")
+"""Words of Latin letters; other scripts letter by letter, for they may have no blanks."""
 _AROUND: Final = 6  # words and spaces that are shown on each side of a change
 _LONG: Final = 4000  # characters of a text that are compared to find the nearest entry
-_MANY: Final = 3000  # words up to which a text is compared word by word, else line by line
+_MANY: Final = 400  # words up to which what is between the first and the last change is compared word by word
 _SHOWN: Final = 600  # characters of one difference
 _PROMPT: Final = 4.0
 """How much more another prompt matters than anything else that is another one."""
@@ -76,14 +78,22 @@ def _turns(was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -
 
 
 def _attachments(what: str, was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    before, after = ({one.get("name", ""): one for one in each} for each in (was, now))
-    for name in before.keys() | after.keys():
-        if name not in after:
-            yield f"  {what} {name}: [-{name}-], the cell has none of that name"
-        elif name not in before:
-            yield f"  {what} {name}: {{+{name}+}}, the tape has none of that name"
-        elif before[name] != after[name]:
-            yield f"  {what} {name}: its content has changed"
+    if was == now:
+        return
+    before, after = [one.get("name", "") for one in was], [one.get("name", "") for one in now]
+    if before == after:
+        for name, one, other in zip(before, was, now, strict=True):
+            if one != other:
+                yield f"  {what} {name}: its content has changed"
+    elif sorted(before) == sorted(after):
+        yield f"  {what}s: in another order"
+    else:
+        yield from (
+            f"  {what} {name}: [-{name}-], the cell has none of that name" for name in before if name not in after
+        )
+        yield from (
+            f"  {what} {name}: {{+{name}+}}, the tape has none of that name" for name in after if name not in before
+        )
 
 
 def _change(was: object, now: object) -> str:
@@ -97,18 +107,30 @@ def _change(was: object, now: object) -> str:
 def words_of(was: str, now: str) -> str:
     """Return how ``was`` became ``now``: ``[-gone-]{+come+}`` as git's word diff writes it, with a few words around."""
     old, new = _WORDS.findall(was), _WORDS.findall(now)
-    if max(len(old), len(new)) > _MANY:
-        old, new = was.splitlines(keepends=True), now.splitlines(keepends=True)
+    head = _same(old, new)
+    tail = _same(old[head:][::-1], new[head:][::-1])
+    same = _stretch(old[:head], first=True, last=False), _stretch(old[len(old) - tail :], first=False, last=True)
+    between = "".join(_changed(old[head : len(old) - tail], new[head : len(new) - tail]))
+    text = f"{same[0]}{between}{same[1]}".replace("\n", "⏎")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many words both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _changed(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    """Yield what has changed, of which the first words and the last ones are not the same."""
+    if max(len(old), len(new)) > _MANY:  # then only where it begins, for to compare all takes long
+        old, new = [*old[:_AROUND], "…"], [*new[:_AROUND], "…"]
     steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    told = []
-    for at, (kind, a, b, c, d) in enumerate(steps):
+    for kind, a, b, c, d in steps:
         if kind == "equal":
-            told.append(_stretch(old[a:b], first=at == 0, last=at == len(steps) - 1))
+            yield _stretch(old[a:b], first=False, last=False)
         else:
             gone, come = "".join(old[a:b]), "".join(new[c:d])
-            told.append((f"[-{gone}-]" if gone else "") + (f"{{+{come}+}}" if come else ""))
-    text = "".join(told).replace("\n", "⏎")
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            yield (f"[-{gone}-]" if gone else "") + (f"{{+{come}+}}" if come else "")
 
 
 def _stretch(words: Sequence[str], *, first: bool, last: bool) -> str:
@@ -134,5 +156,5 @@ def _distance(asked: Mapping[str, Any], other: Mapping[str, Any]) -> float:
 def _likeness(one: str, other: str) -> float:
     if one == other:
         return 1.0
-    words, others = _WORDS.findall(one[:_LONG]), _WORDS.findall(other[:_LONG])
+    words, others = ([word for word in _WORDS.findall(text[:_LONG]) if not word.isspace()] for text in (one, other))
     return float(difflib.SequenceMatcher(None, words, others, autojunk=False).quick_ratio())

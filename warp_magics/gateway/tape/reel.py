@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
+import threading
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ..errors import TapeDamaged, TapeUnwritable
-from .entries import Damaged, Entry, dump, load
+from .entries import Damaged, Entry, clean, dump, load
+from .secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..types import Source
 
 Mode: TypeAlias = Literal["record", "replay", "auto"]
-HIDDEN: Final = "••••"
-_SHORTEST: Final = 8  # characters; a shorter secret may be a part of any word
+State: TypeAlias = Literal["used", "unused", "missing", "damaged"]
+_NAME: Final = re.compile(r"[0-9a-f]{16}-[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +32,22 @@ class Heard:
 
     file: str
     prompt: str
-    state: Literal["used", "unused", "missing"]
+    state: State
 
 
 class Reel:
-    """``folder`` is made when something is recorded. ``secrets`` are texts that are never written."""
+    """``folder`` is made when something is recorded. ``secrets`` are looked for anew whenever something is written."""
 
-    def __init__(self, folder: Path, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, secrets: Callable[[], Iterable[str]] = tuple) -> None:
         self.folder = folder
-        self._secrets = sorted((one for one in set(secrets) if len(one) >= _SHORTEST), key=len, reverse=True)
+        self._look = secrets
+        self._secrets = Secrets()
+        self._lock = threading.Lock()  # several gateways of a process may be on one tape
         self._askings: Counter[str] = Counter()
         self._places: dict[tuple[str, Source], int] = {}
         self._met: dict[str, Heard] = {}
+
+    # -- what this run asks ------------------------------------------------------------------------
 
     def take(self, key: str, source: Source) -> str:
         """Return the name of the entry for this asking of ``key``.
@@ -48,17 +55,40 @@ class Reel:
         It is the K-th of this run, but for a cell that is run again: that has the entry it had before.
         """
         place = key, source
-        number = self._places.get(place) if source.cell else None
-        if number is None:
-            self._askings[key] += 1
-            number = self._places[place] = self._askings[key]
+        with self._lock:
+            number = self._places.get(place) if source.cell else None
+            if number is None:
+                self._askings[key] += 1
+                number = self._places[place] = self._askings[key]
         return f"{key}-{number}"
+
+    def give_back(self, name: str, source: Source) -> None:
+        """Undo ``take`` and ``note``, where nothing has come of it: the next asking has this number."""
+        key, _, number = name.rpartition("-")
+        with self._lock:
+            if self._askings[key] == int(number):
+                self._askings[key] -= 1
+                self._places.pop((key, source), None)
+            self._met.pop(name, None)
+
+    def begin(self) -> None:
+        """Count askings from 1 again."""
+        with self._lock:
+            self._askings.clear()
+            self._places.clear()
+
+    def note(self, name: str, prompt: str, state: State) -> None:
+        """Remember that this run has met the entry ``name``."""
+        with self._lock:
+            self._met[name] = Heard(f"{name}.json", self.hidden(prompt), state)
+
+    # -- entries -----------------------------------------------------------------------------------
 
     def read(self, name: str) -> Entry | None:
         """Return the entry ``name``, None where there is none; raises TapeDamaged."""
         path = self._path(name)
         try:
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -77,50 +107,70 @@ class Reel:
         before = None
         with contextlib.suppress(TapeDamaged):  # it is being replaced
             before = self.read(name)
-        now = load(dump(entry, self._hidden))
-        if before is not None and before.key == now.key and before.asked == now.asked:
-            return before
-        self._replace(self._path(name), dump(entry, self._hidden))
-        return now
+        text = dump(entry, self.hidden)
+        now = load(text)
+        if before is None or before.key != now.key or before.asked != now.asked:
+            self._replace(self._path(name), text)
+            return now
+        notebooks = tuple(sorted({*before.notebooks, *now.notebooks}))
+        if notebooks != before.notebooks:  # another notebook gives it, too
+            self._replace(self._path(name), dump(replace(before, notebooks=notebooks), self.hidden))
+        return before
 
-    def note(self, name: str, prompt: str, state: Literal["used", "missing"]) -> None:
-        """Remember that this run has met the entry ``name``."""
-        self._met[name] = Heard(f"{name}.json", prompt, state)
+    def names(self) -> tuple[str, ...]:
+        """Return the names of what is on the tape, sorted; other files in the folder are not."""
+        return tuple(sorted(path.stem for path in self.folder.glob("*.json") if _NAME.fullmatch(path.stem)))
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """Yield what is on the tape, by name; what is damaged is passed over."""
+        for name in self.names():
+            with contextlib.suppress(TapeDamaged):  # whoever asks for it is told; ``heard`` lists it
+                entry = self.read(name)
+                if entry is not None:
+                    yield name, entry
 
     def heard(self) -> tuple[Heard, ...]:
-        """Return what this run has met, in its order, and then what else is on the tape; raises TapeDamaged."""
+        """Return what this run has met, in its order, and then what else is on the tape."""
+        prompts = {name: str(entry.asked.get("prompt", "")) for name, entry in self.entries()}
         others = (
-            Heard(f"{name}.json", str(entry.asked.get("prompt", "")), "unused")
-            for name, entry in self.entries()
+            Heard(f"{name}.json", prompts.get(name, ""), "unused" if name in prompts else "damaged")
+            for name in self.names()
             if name not in self._met
         )
         return (*self._met.values(), *others)
 
-    def entries(self) -> Iterator[tuple[str, Entry]]:
-        """Yield what is on the tape, by name; raises TapeDamaged."""
-        for path in sorted(self.folder.glob("*.json")):
-            entry = self.read(path.stem)
-            if entry is not None:
-                yield path.stem, entry
+    def prune(self, notebook: str | None, *, everything: bool = False) -> tuple[tuple[str, ...], int]:
+        """Remove what this run has not met, and return the names of the files, and how many others there are that stay.
 
-    def prune(self, notebook: str | None) -> tuple[tuple[str, ...], int]:
-        """Remove what this run has not met, and return the names of the files; how many are other notebooks' is told too.
-
-        Those stay: another notebook than ``notebook`` may lie in the same folder.
+        Those stay that another than ``notebook`` has recorded, or nobody knows who: unless ``everything`` is said. A run
+        that has used nothing removes nothing.
         """
         unused = [(name, entry) for name, entry in self.entries() if name not in self._met]
-        own = [name for name, entry in unused if entry.notebook in (None, notebook) or notebook is None]
+        if not any(one.state == "used" for one in self._met.values()):
+            return (), len(unused)
+        own = [name for name, entry in unused if everything or (notebook and entry.notebooks == (notebook,))]
         for name in own:
             self._path(name).unlink(missing_ok=True)
         return tuple(f"{name}.json" for name in own), len(unused) - len(own)
 
+    # -- what is hidden ----------------------------------------------------------------------------
+
+    def hide(self, secrets: Sequence[str]) -> None:
+        """Never write ``secrets``."""
+        self._secrets.add(secrets)
+
+    def hidden(self, text: str) -> str:
+        """Return ``text`` as it may be written."""
+        return self._secrets.hide(text)
+
+    def cleaned(self, shaped: dict[str, Any]) -> dict[str, Any]:
+        """Return what was asked as it may be written, and as it is found again."""
+        self._secrets.add(self._look())
+        found: dict[str, Any] = clean(shaped, self.hidden)
+        return found
+
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
-
-    def _hidden(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
 
     @staticmethod
     def _replace(path: Path, text: str) -> None:
@@ -140,6 +190,11 @@ class Reel:
             raise TapeUnwritable(f"{path}: the answer cannot be recorded ({error.strerror or error}).") from None
 
 
-def with_notebook(entry: Entry, source: Source) -> Entry:
-    """Return ``entry`` with the name of the notebook that has asked, where that is known."""
-    return replace(entry, notebook=Path(source.notebook).name) if source.notebook else entry
+def short(folder: Path) -> str:
+    """Return the last parts of a folder's path: the rest of it is another one on each machine."""
+    return "/".join(folder.parts[-2:])
+
+
+def notebooks_of(source: Source) -> tuple[str, ...]:
+    """Return the name of the notebook that has asked, where that is known."""
+    return (PurePath(source.notebook).name,) if source.notebook else ()

@@ -1,0 +1,168 @@
+"""Opening a connection: to a gateway elsewhere, to this kernel's server's, to one in this process, to a tape."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from . import ways
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from .gateway import ChatRequest, Event, Gateway, GatewayStatus
+    from .portal import Portal, Waiter
+    from .taping import Tape
+
+SERVER_SECONDS: Final = 3.0
+"""How long this kernel's server may take to say that it has a configured model; then it is passed over."""
+GATEWAY_SECONDS: Final = 10.0
+"""How long a gateway that was named may take to answer at all."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """A gateway and the portal it lives behind. ``why`` is a sentence for ``%warp``; ``urls`` are empty in-process.
+
+    ``tape`` is what it records on or replays.
+    """
+
+    gateway: Gateway
+    portal: Portal
+    owner: str
+    why: str
+    warnings: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    tape: Tape | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must not be on a tape."""
+    _done: bool = field(default=False, repr=False)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether answers come as they are made: else they are shown once, whole."""
+        return self.tape is None or self.tape.mode == "record"
+
+    def close(self) -> None:
+        """Stop live answers, keep their parts and end the portal's thread; twice is once."""
+        if not self._done:
+            self._done = True
+            self.portal.close(self.gateway.aclose)
+
+
+_waiter: Callable[[], Waiter] | None = None
+_leaving: Callable[[], bool] | None = None
+
+
+def wait_with(waiter: Callable[[], Waiter], leaving: Callable[[], bool] | None = None) -> None:
+    """Have every call from now on wait by ``waiter``, whether a magic or ``Warp`` makes it.
+
+    ``leaving`` tells that this process was told to end.
+    """
+    global _waiter, _leaving
+    _waiter, _leaving = waiter, leaving
+
+
+def _new_waiter() -> Waiter:
+    from .portal import PlainWaiter
+
+    return _waiter() if _waiter else PlainWaiter()
+
+
+def elsewhere(place: ways.Place, seconds: float) -> tuple[Connection, GatewayStatus]:
+    """Open the gateway at ``place`` and ask how it is, ``seconds`` long at most; raises what a gateway raises."""
+    from .gateway import Chances, RemoteGateway
+    from .portal import PlainWaiter, Portal
+
+    asked = False
+    # While a link is being opened nothing else may come in, as a kernel's loop that is kept running would let it.
+    portal = Portal(lambda: _new_waiter() if asked else PlainWaiter())
+    gateway = RemoteGateway(place.urls, place.token, chances=Chances(), leaving=_leaving)
+    secrets = (place.token,) if isinstance(place.token, str) else ()
+    at = Connection(gateway, portal, _user(), place.why, place.warnings, place.urls, secrets=secrets)
+    try:
+        status = portal.call(lambda: _status(gateway, place.urls, seconds))
+    except BaseException:
+        at.close()
+        raise
+    asked = True
+    return at, status
+
+
+async def _status(gateway: Gateway, urls: Sequence[str], seconds: float) -> GatewayStatus:
+    """Return how the gateway is; raises GatewayUnreachable and GatewayRefused, which name it."""
+    import asyncio
+
+    from .gateway import errors
+
+    where = f"The gateway at {' and '.join(urls)}"
+    try:
+        async with asyncio.timeout(seconds):
+            return await gateway.status()
+    except TimeoutError:
+        raise errors.GatewayUnreachable(f"{where} did not answer within {seconds:g} s.") from None
+    except errors.GatewayRefused:
+        raise errors.GatewayRefused(f"{where} refuses the token.") from None
+    except errors.WarpError as error:
+        raise errors.GatewayUnreachable(f"{where} cannot be used: {error.message}") from None
+
+
+def taped(used: Tape, ask: Callable[[ChatRequest], AsyncGenerator[Event, None]] | None) -> Connection:
+    """Return a connection to a tape, around whoever ``ask`` asks; None where nobody is asked."""
+    from .gateway import TapeGateway
+    from .portal import Portal
+
+    gateway = TapeGateway(used.reel, used.mode, ask, realtime=used.realtime)
+    why = f"a tape in {used.where}; %warp tape tells of it"
+    return Connection(gateway, Portal(_new_waiter), "local", why, tape=used)
+
+
+def near() -> Connection:
+    """Return a connection to the gateway of this kernel's server, else to one in this process."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    from .gateway import announcements, errors, parent_server
+
+    passed = ""
+    pid, server_id = parent_server(os.environ) or (0, "")
+    for one in announcements(Path(jupyter_runtime_dir()), pid) if pid else ():
+        if one.server_id != server_id:  # left by another process of that number
+            continue
+        try:
+            why = f"this kernel's Jupyter Server at {one.url}, which has a configured model"
+            at, status = elsewhere(ways.Place(ways.checked([one.url], "The server"), one.token, why), SERVER_SECONDS)
+        except errors.WarpError as error:
+            passed = str(error)
+            continue
+        if status.configured:
+            return at
+        at.close()
+        passed = "No model is configured there."
+    return _in_this_process(passed)
+
+
+def _in_this_process(passed: str) -> Connection:
+    """Open a gateway of our own, from the same configuration a server would read."""
+    from jupyter_core.paths import jupyter_config_path
+
+    from . import __version__
+    from .gateway import LocalGateway, load_config
+    from .portal import Portal
+
+    config = load_config(folders=[Path(folder) for folder in jupyter_config_path()])
+    why = f"in this process, configured by {config.source or 'the environment'}"
+    if config.demo:
+        config = config.with_demo()
+        why = "in this process; no model is configured, so the demo provider answers"
+    if passed:
+        why += f". This kernel's Jupyter Server was passed over: {passed}"
+    gateway = LocalGateway(config, version=__version__)
+    secrets = tuple(secret for provider in config.providers.values() for secret in provider.secrets())
+    owner = config.storage.owner or _user()
+    return Connection(gateway, Portal(_new_waiter), owner, why, gateway.warnings, secrets=secrets)
+
+
+def _user() -> str:
+    return os.environ.get("JUPYTERHUB_USER") or "local"
