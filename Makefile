@@ -68,7 +68,7 @@ test-others: ## the fast part, and the notebooks from their tape, on each of Pyt
 		if [ ! $$env/.stamp -nt pyproject.toml ]; then \
 			"$$python" -m venv $$env && $$env/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' && touch $$env/.stamp || exit 1; \
 		fi; \
-		$$env/bin/python -m pytest -m 'not slow' $(PYTEST) || exit 1; \
+		$$env/bin/python -m pytest -n 2 -m 'not slow' $(PYTEST) || exit 1; \
 		$$env/bin/python -m pytest --nbval notebooks --warp-tape=replay || exit 1; \
 	done
 

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from nbclient import NotebookClient
 
-from warp_magics.gateway import Reel
+from warp_magics.gateway import Ended, Reel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from warp_magics.gateway import ChatResponse
+    from warp_magics.gateway.tape.entries import Entry
 
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
@@ -109,13 +112,20 @@ def write(notebook: Any, path: Path) -> None:
     path.write_text(nbformat.writes(notebook) + "\n", "utf-8")
 
 
+def shown(entry: Entry) -> ChatResponse | None:
+    """Return what a cell shows of an answer."""
+    last = entry.events[-1]
+    return last.response if isinstance(last, Ended) else None
+
+
 def keep(fresh: Reel, tape: Reel) -> None:
     """Put what was recorded on the tape, but for what is there already, and take from it what nobody has asked for."""
     tape.folder.mkdir(parents=True, exist_ok=True)
     taken = dict(fresh.entries())
     for name, entry in taken.items():
         before = tape.read(name)
-        if before is None or before.events[-1] != entry.events[-1]:
+        # The outputs that are kept show the route and the cost as well.
+        if before is None or before.key != entry.key or shown(before) != shown(entry):
             (fresh.folder / f"{name}.json").replace(tape.folder / f"{name}.json")
             print(f"{name}.json: written", flush=True)
     for path in tape.folder.glob("*.json"):
