@@ -51,8 +51,8 @@ class Link:
             if used is None:
                 return self._real(ask=ask)
             if self._taped is None or self._taped.tape is not used:
-                if used.mode == "record":
-                    self._real(ask=ask)  # what is wrong with it is said now, and who is asked for a token is there
+                if used.mode == "record":  # what is wrong with it is said now, and who is asked for a token is there
+                    used.reel.hide(self._real(ask=ask).secrets)
                 self._close_taped()
                 self._taped = _held(taped(used, None if used.mode == "replay" else self._ask))
             return self._taped

@@ -226,7 +226,7 @@ async def test_a_miss_says_which_prompt_and_what_differs(tmp_path, fake, folder)
         assert [one.state for one in tape_of(tape).heard()] == ["missing", "missing", "unused", "unused"]
     async with replaying(folder) as tape:
         await tape.ask(asking("What is the capital of France?"))
-        with pytest.raises(TapeMiss, match=r"number 2; of its answers the tape has number 1"):
+        with pytest.raises(TapeMiss, match=r"asking number 2 of this run; the tape has number 1\."):
             await tape.ask(asking("What is the capital of France?"))
 
 

@@ -234,7 +234,7 @@ class _Answers:
         lines = [f"{_where(source, asked.get('prompt', ''))} is not on the tape in {short(self._reel.folder)}."]
         if same:
             has = ", ".join(f"number {one}" for one in sorted(same, key=int))
-            lines.append(f"This run asks it for time number {number}; of its answers the tape has {has}.")
+            lines.append(f"It is asking number {number} of this run; the tape has {has}.")
         else:
             lines += differences(asked, entries)
         return "\n".join([*lines, "WARP_TAPE=record records all anew, %warp tape auto what is missing."])
