@@ -208,13 +208,14 @@ class WarpMagics(Magics):
         if what == "prune":
             notebook = self.cells.notebook
             name = PurePath(notebook).name if notebook else None
-            return views.pruned(*used.reel.prune(name, everything=command.everything))
+            gone = used.reel.prune(name, everything=command.everything)
+            return views.pruned(*gone, used.reel.heard())
         return views.tape_table(used, used.reel.heard())
 
     @staticmethod
     def _stable(shown: Table | None) -> Table | None:
         """Return ``shown`` as it is in every version, where a tape is to give the same outputs in each."""
-        return replace(shown, styled=False) if shown is not None and tape() is not None else shown
+        return shown.bare() if shown is not None and tape() is not None else shown
 
     def _set(self, name: str, value: str | None = None) -> None:
         from traitlets import TraitError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from .terminal import GAP, LINES, WIDTH, padded, pieces, told, widths, wrapped
@@ -106,6 +106,14 @@ class Table:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {**({"text/html": self.html()} if self.styled else {}), "text/plain": repr(self)}
+
+    def bare(self) -> Table:
+        """Return the table as plain text alone, without the columns in which nothing stands."""
+        kept = [at for at in range(len(self.columns)) if not self.rows or any(_cell(row[at]).text for row in self.rows)]
+        columns = tuple(self.columns[at] for at in kept)
+        return replace(
+            self, styled=False, columns=columns, rows=tuple(tuple(row[at] for at in kept) for row in self.rows)
+        )
 
     def html(self) -> str:
         """Return the table as HTML."""

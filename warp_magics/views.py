@@ -64,13 +64,12 @@ def tape_table(tape: Tape, heard: Sequence[Heard]) -> Table:
     return Table(columns, rows, above=above, empty="Nothing is on it.")
 
 
-def pruned(files: Sequence[str], others: int) -> Table:
-    """Return which entries were removed, and how many other notebooks' were left."""
+def pruned(files: Sequence[str], others: int, heard: Sequence[Heard]) -> Table:
+    """Return which entries were removed, and how many of those that were not used stayed, and why."""
+    if not any(one.state == "used" for one in heard):
+        return note("This run has used nothing yet, so nothing was removed.")
     told = f"Removed: {', '.join(files)}." if files else "Nothing was removed."
-    kept = (
-        f"{others} that this run did not use stayed: other notebooks may need them, or this run has used nothing yet. "
-        "%warp tape prune --all removes those, too, of a run that has used some."
-    )
+    kept = f"{others} not used stayed: other notebooks may need them. %warp tape prune --all removes them."
     return note(told, *([kept] if others else []))
 
 

@@ -71,6 +71,12 @@ def test_without_its_style_sheet_it_is_still_a_table_of_its_own():
     assert "mathjax_ignore" in shown
 
 
+def test_a_bare_table_is_text_alone_without_empty_columns():
+    bare = Table((Column("a"), Column("b"), Column("c")), (("1", Cell(""), "x"), ("2", "", ""))).bare()
+    assert repr(bare).splitlines()[0].split() == ["a", "c"]
+    assert list(bare._repr_mimebundle_()) == ["text/plain"]
+
+
 def test_a_total_has_a_rule_above_it():
     rows = (("a", "1"), ("b", "2"), ("Total", "3"))
     lines = repr(table(*rows, total=True)).splitlines()

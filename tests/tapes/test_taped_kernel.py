@@ -125,9 +125,7 @@ def test_the_sub_commands(place, lab, folder):
         assert list(told) == ["text/plain"]
         assert "1 used, 1 missing, 1 unused" in told["text/plain"]
         assert len(list(folder.iterdir())) == 2
-        assert "1 that this run did not use stayed" in " ".join(
-            kernel.run("%warp tape prune").shown[0]["data"]["text/plain"].split()
-        )
+        assert "1 not used stayed" in " ".join(kernel.run("%warp tape prune").shown[0]["data"]["text/plain"].split())
         assert "Removed" in str(kernel.run("%warp tape prune --all").shown)
         assert len(list(folder.iterdir())) == 1
         before = len(lab.requests)
