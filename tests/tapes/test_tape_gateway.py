@@ -375,3 +375,24 @@ async def test_what_is_hidden_is_hidden_in_every_run_alike(tmp_path, fake, folde
             await tape.aclose()
     async with replaying(folder) as tape:  # also by who has it not
         assert (await tape.ask(asking("my key is ••••", "s"))).text
+
+
+async def test_keys_of_headers_errors_and_the_configuration_are_on_no_tape(tmp_path, fake, folder):
+    """Planted wherever a provider is told one, and told back by one that fails."""
+    header = "header-secret-0123"
+    fake.script("tells", Reply.failing(400, f"bad: {{key}} and {header}"))
+    fake.script("busy", Reply.failing(503, f"down: {{key}} and {header}", headers={"x-key": KEY}))
+    providers = {"lab": {"dialect": "openai", "base_url": fake.base_url, "api_key": KEY, "headers": {"x-more": header}}}
+    async with opened(configured(tmp_path, fake.base_url, "ok", providers=providers)) as inner:
+        reel = Reel(folder)
+        reel.hide([KEY, header])
+        tape = TapeGateway(reel, "record", inner.stream)
+        for request in (asking("a", None, "tells"), asking("b", None, "busy", "ok"), asking("c", None, "fail-401")):
+            await events_of(tape, request)
+        await events_of(tape, asking(f"my keys: {KEY} {header}", "s"))
+        await tape.aclose()
+    assert fake.requests[0].headers["x-more"] == header
+    texts = [path.read_text("utf-8") for path in folder.iterdir()]
+    assert len(texts) == 4
+    for secret in (KEY, header, KEY[-6:], header[-6:]):
+        assert not any(secret in text for text in texts)

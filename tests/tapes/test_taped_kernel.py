@@ -116,7 +116,8 @@ def test_the_sub_commands(place, lab, folder):
         for prompt in ("one", "two"):
             kernel.run(f"%%warp\n{prompt}")
         assert "2 used, 0 missing, 0 unused" in str(kernel.run("%warp tape status").shown)
-        kernel.run(f"%warp tape replay {folder}")
+        kernel.run(f"%warp tape replay {folder} --realtime")
+        assert "in real time" in str(kernel.run("%warp tape").shown)
         kernel.run("%%warp\none")
         ran = kernel.run("%%warp\nthree", ok=False)
         assert ran.error["ename"] == "TapeMiss"
