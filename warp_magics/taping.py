@@ -18,12 +18,20 @@ FOLDER: Final = "WARP_TAPE_DIR"
 MODES: Final[tuple[Mode, ...]] = ("record", "replay", "auto")
 OFF: Final = "off"
 _BESIDE: Final = Path(".warp", "tape")
-_HERE: Final = Path.cwd()
-"""Where this process began: a kernel's is its notebook's folder, whatever its cells do later."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CREDENTIAL|(?:^|_)PAT$", re.IGNORECASE)
-
-
 _PASSWORD: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+
+
+def _began() -> Path:
+    """Return where this process is; its home where that folder is gone."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path.home()
+
+
+_HERE: Final = _began()
+"""Where this process began: a kernel's is its notebook's folder, whatever its cells do later."""
 
 
 @dataclass(frozen=True, slots=True)
