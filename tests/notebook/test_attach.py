@@ -238,7 +238,7 @@ def test_an_exception_has_its_cause_and_few_frames_of_libraries():
     assert text.rstrip().endswith("ValueError: no such column")
     assert text.index("KeyError") < text.index("ValueError: no")
     assert 'pd.DataFrame({"a": [1]})["b"]' in text
-    assert text.count(f"{os.sep}pandas{os.sep}") <= 3
+    assert 0 < text.count('File "pandas/') <= 3
     short = traceback_text(caught.value, 200)
     assert short.startswith("[the beginning was left out]")
     assert short.rstrip().endswith("ValueError: no such column")
@@ -259,7 +259,7 @@ def test_an_exception_in_a_group_has_few_frames_of_libraries_too():
     text = attached("e", caught.value).text
     assert text.count("ZeroDivisionError: ") == 2
     assert text.count("in caught_in") == 2
-    assert 0 < text.count(f"{os.sep}pandas{os.sep}") <= 4
+    assert 0 < text.count('File "pandas/') <= 4
 
 
 def test_a_folder_of_the_users_is_no_library_whatever_its_name(tmp_path):

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from warp_magics import connect, ways
+from warp_magics import connect, opening, ways
 from warp_magics.api import Warp
 from warp_magics.gateway import Announcement, announce, errors
 
@@ -298,7 +298,7 @@ def test_a_server_that_refuses_or_is_gone_or_hangs_is_passed_over(elsewhere, ker
     assert "passed over: The gateway at http://127.0.0.1:9/warp" in connect.connection().why
     connect.disconnect()
     server.hold.clear()
-    monkeypatch.setattr(connect, "SERVER_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "SERVER_SECONDS", 0.3)
     kernel_of(server.url)
     began = time.monotonic()
     assert "did not answer within 0.3 s" in connect.connection().why
