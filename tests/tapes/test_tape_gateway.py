@@ -324,6 +324,8 @@ async def test_a_dry_run_is_the_same_with_and_without_a_model(tmp_path, fake, fo
     async with replaying(folder) as tape:
         await tape.ask(asking("one", "s"))
         assert await tape.preview(request) == told
+        formed = await tape.preview(replace(request, form=Form(schema={"type": "object", "title": "long " * 50})))
+    assert formed.usage.input_tokens > told.usage.input_tokens + 50  # the schema is sent, too
     assert [one.role for one in told.messages] == ["system", "user", "assistant", "user"]
     assert told.cost is None
     assert len(fake.requests) == 1

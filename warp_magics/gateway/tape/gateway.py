@@ -88,7 +88,7 @@ class TapeGateway(StoredGateway):
         place = placed(request, turns)
         asked, turns = asked_on(request, turns, place)
         messages, *_ = prompt.conversation(asked, turns, Model("tape", "any"), None)
-        usage = prompt.expected(messages, asked.parameters.max_tokens)
+        usage = prompt.expected(messages, asked.parameters.max_tokens, asked.form)
         return Preview(next(iter(request.models), _CONFIGURED), messages, usage, None, place.warnings)
 
     async def models(self) -> tuple[ModelState, ...]:
