@@ -179,7 +179,15 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
 
 # Besides the standard library.
 LIBRARIES = {
-    "pydantic": ("gateway/config/schema", "gateway/config/faults", "gateway/wire/bodies", "schema"),
+    "pydantic": (
+        "gateway/config/schema",
+        "gateway/config/faults",
+        "gateway/wire/bodies",
+        "schema",
+        "gateway/wire/requests",
+        "gateway/wire/answers",
+        "gateway/wire/schemas",
+    ),
     "jsonschema": ("schema",),
     "referencing": ("schema",),
     "typing_extensions": ("schema",),

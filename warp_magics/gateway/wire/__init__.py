@@ -26,11 +26,6 @@ if TYPE_CHECKING:
         usage_of,
     )
     from .bodies import (
-        Ask,
-        Changes,
-        Fork,
-        NewSession,
-        Rewind,
         read_ask,
         read_changes,
         read_fork,
@@ -58,6 +53,8 @@ if TYPE_CHECKING:
         usage_json,
         usage_row_json,
     )
+    from .requests import Ask, Changes, Fork, NewSession, Rewind
+    from .schemas import schemas
 
 _HOMES: Final = {
     "back": (
@@ -77,11 +74,6 @@ _HOMES: Final = {
         "usage_of",
     ),
     "bodies": (
-        "Ask",
-        "Changes",
-        "Fork",
-        "NewSession",
-        "Rewind",
         "read_ask",
         "read_changes",
         "read_fork",
@@ -109,6 +101,8 @@ _HOMES: Final = {
         "usage_json",
         "usage_row_json",
     ),
+    "requests": ("Ask", "Changes", "Fork", "NewSession", "Rewind"),
+    "schemas": ("schemas",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -142,6 +136,7 @@ __all__ = [
     "response_json",
     "response_of",
     "rewind_bytes",
+    "schemas",
     "session_bytes",
     "session_event_bytes",
     "session_event_of",

@@ -3,184 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
 from ..errors import InvalidRequest, UnprocessableRequest
 from ..types import Attachment, Call, ChatRequest, Exchange, Form, Parameters, Source, Tool, ToolResult
+from .requests import TOO_DEEP, Ask, Body, Changes, File, Fork, ModelName, NewSession, Outcome, Past, Rewind
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)")
 _TURN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_METADATA: Final = 16 * 1024
-"""Bytes of JSON that a session's metadata may have."""
-_TITLE: Final = 200
-_CENTURY: Final = 36525 * 86400.0
-_TOO_DEEP: Final = "is nested too deeply"
-
-
-def _seconds(value: object) -> object:
-    """Return a duration with a unit in seconds, anything else as it is."""
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return float(found[1]) * _UNITS[found[2]] if found else value
-
-
-def _function(value: object) -> object:
-    """Return a tool as OpenAI's clients write it (``{"type": "function", "function": {…}}``) as the function alone."""
-    if isinstance(value, dict) and value.get("type") == "function" and value.keys() == {"type", "function"}:
-        return value["function"]
-    return value
-
-
-def _small(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        size = len(orjson.dumps(value))
-    except TypeError:
-        raise ValueError(_TOO_DEEP) from None
-    if size > _METADATA:
-        raise ValueError("is over 16 KB of JSON")
-    return value
-
-
-_Title = Annotated[str, Field(max_length=_TITLE)]
-_Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
-# A store keeps milliseconds, and cannot count to infinity.
-_Ttl = Annotated[float, Field(ge=0.001, le=_CENTURY), BeforeValidator(_seconds)]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
-
-
-class ModelName(_Body):
-    """A model as AI Warp's client may write it."""
-
-    provider: str
-    model: str
-
-
-class Origin(_Body):
-    """Where a prompt came from."""
-
-    kind: Literal["cell", "panel", "python", "rest"] = "rest"
-    notebook: str | None = None
-    cell: str | None = None
-
-
-class File(_Body):
-    """An attachment: a text, or an image as base64."""
-
-    kind: Literal["text", "image"]
-    name: str = ""
-    media_type: str = ""
-    text: str = ""
-    data: str = ""
-
-
-class Function(_Body):
-    """A tool."""
-
-    name: str
-    description: str = ""
-    parameters: dict[str, Any] = {}
-
-
-class Outcome(_Body):
-    """What came of a tool call."""
-
-    id: str
-    content: str
-    is_error: bool = False
-
-
-class ToolCall(_Body):
-    """A call that an answer of ``history`` has made."""
-
-    id: str
-    name: str
-    arguments: str
-    extra: dict[str, Any] = {}
-
-
-class Past(_Body):
-    """One entry of ``history``."""
-
-    prompt: str
-    response: str
-    model: str | None = None
-    attachments: list[File] = []
-    tool_calls: list[ToolCall] = []
-    tool_results: list[Outcome] = []
-
-
-class Ask(_Body):
-    """The body of ``prompt`` and ``stream``."""
-
-    prompt: str = ""
-    session_id: str | None = None
-    create_session: bool = False
-    store: bool = True
-    context: str | dict[str, Any] | list[Any] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: int | None = None
-    stop: list[str] | str | None = None
-    models: list[str | ModelName] = []
-    history: list[Past] = []
-    source: Origin = Origin()
-    timeout: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
-    on_break: Literal["splice", "restart", "error"] | None = None
-    cache: bool | None = None
-    replaces: str | None = None
-    continues: str | None = Field(default=None, alias="continue")
-    attachments: list[File] = []
-    tools: list[Annotated[Function, BeforeValidator(_function)]] = []
-    tool_choice: str | None = None
-    tool_results: list[Outcome] = []
-    response_schema: dict[str, Any] | None = None
-    dry_run: bool = False  # the path asks for it: a request is the same, sent or not
-    # AI Warp's client always sends these two; the path says whether to stream, a Last-Event-ID what to resume.
-    stream: bool | None = None
-    resume: bool | None = None
-
-    @field_validator("models", "history", mode="before")
-    @classmethod
-    def _null_is_none_given(cls, value: object) -> object:
-        return [] if value is None else value
-
-
-class NewSession(_Body):
-    """The body of ``POST sessions``; ``ttl`` in seconds without use."""
-
-    session_id: str | None = None
-    title: _Title = ""
-    ttl: _Ttl | None = None
-    metadata: _Metadata | None = None
-
-
-class Changes(_Body):
-    """The body of ``PATCH sessions/{id}``: what is None stays as it is."""
-
-    title: _Title | None = None
-    ttl: _Ttl | None = None
-    metadata: _Metadata | None = None
-
-
-class Fork(_Body):
-    """The body of ``fork``: up to and with the turn ``at`` (None: all), under the id ``session_id`` (None: a fresh one)."""
-
-    at: str | None = None
-    session_id: str | None = None
-
-
-class Rewind(_Body):
-    """The body of ``rewind``: the turn that is to be the last."""
-
-    to: str
 
 
 def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest:
@@ -272,7 +104,7 @@ def _object(body: bytes, such_as: str) -> dict[str, Any]:
     return raw
 
 
-_B = TypeVar("_B", bound=_Body)
+_B = TypeVar("_B", bound=Body)
 
 
 def _checked(kind: type[_B], raw: dict[str, Any]) -> _B:
@@ -304,4 +136,4 @@ def _context(context: str | dict[str, Any] | list[Any] | None) -> str | None:
     try:
         return orjson.dumps(context).decode()
     except TypeError:
-        raise UnprocessableRequest(f"context {_TOO_DEEP}.", details={"fields": {"context": _TOO_DEEP}}) from None
+        raise UnprocessableRequest(f"context {TOO_DEEP}.", details={"fields": {"context": TOO_DEEP}}) from None

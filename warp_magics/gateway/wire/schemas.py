@@ -1,0 +1,45 @@
+"""The JSON Schemas of all that goes over the wire, for the API's description."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from . import answers, requests
+
+
+def schemas(template: str) -> dict[str, dict[str, Any]]:
+    """Return the schema of each model by its name; ``template`` makes a reference of a ``{model}``.
+
+    What is answered may have more fields in a later version, and is described so.
+    """
+    asked, answered = _models(requests), _models(answers)
+    _, whole = models_json_schema([(kind, "validation") for kind in asked + answered], ref_template=template)
+    return {
+        name: _plain(schema, open_=name in {kind.__name__ for kind in answered})
+        for name, schema in whole["$defs"].items()
+    }
+
+
+def _models(module: Any) -> list[type[BaseModel]]:
+    """Return the models that ``module`` makes; Body is what they share."""
+    made = (kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__)
+    return [kind for kind in made if issubclass(kind, BaseModel) and kind is not requests.Body]
+
+
+def _plain(schema: dict[str, Any], *, open_: bool) -> dict[str, Any]:
+    """Return a model's schema without pydantic's titles, and where it is ``open_`` without what closes it."""
+    told = {name: value for name, value in schema.items() if name != "title"}
+    if "properties" in told:
+        told["properties"] = {name: _field(field, open_=open_) for name, field in told["properties"].items()}
+    if open_:
+        told.pop("additionalProperties", None)
+    return told
+
+
+def _field(schema: dict[str, Any], *, open_: bool) -> dict[str, Any]:
+    left = {"title", "default"} if open_ else {"title"}
+    return {name: value for name, value in schema.items() if name not in left}
