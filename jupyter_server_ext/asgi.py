@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote
 from warp_magics.gateway import errors, wire
 
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
-from .routes import match, unmatched
+from .routes import match, path_of, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -33,6 +33,8 @@ CLOSE_SECONDS: Final = 5.0
 """How long the gateway may take to stop its answers and keep their parts."""
 LAST_WORDS_SECONDS: Final = 1.0
 """How long readers have, once the gateway has closed, to be sent what is left for them."""
+_ROUTE: Final = "warp.route"
+"""What a scope is told of the route that was found, for whoever counts."""
 _END: Final = {"type": "http.response.body", "body": b""}
 _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 
@@ -101,11 +103,12 @@ class Application:
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
+            self._count(scope, refused.answer.status)
             await _respond(send, refused.answer, head=head)
             return
         except _Left:
             return
-        work = asyncio.ensure_future(self._work(route, request, groups, send, head=head))
+        work = asyncio.ensure_future(self._work(scope, route, request, groups, send, head=head))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         left = asyncio.ensure_future(_left(receive))
@@ -123,6 +126,7 @@ class Application:
         headers = _headers(scope)
         try:
             route, groups = _route(scope)
+            scope[_ROUTE] = path_of(route.pattern)
             owner = self._owner(headers.get("authorization", ""))
             if owner is None and not route.open:
                 raise _Refused(_stranger())
@@ -155,13 +159,20 @@ class Application:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _work(self, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool) -> None:
+    async def _work(
+        self, scope: Scope, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool
+    ) -> None:
         """Answer; cancelled where the reader has left, and where the server ends."""
         answer = await self._answer(route, request, groups)
+        self._count(scope, http.HTTPStatus.OK if isinstance(answer, EventStream) else answer.status)
         if isinstance(answer, EventStream):
             await self._pass_on(send, answer, head=head)
         else:
             await _respond(send, answer, head=head)
+
+    def _count(self, scope: Scope, status: int) -> None:
+        if self._endpoints is not None:
+            self._endpoints.count(scope.get(_ROUTE), scope["method"], status)
 
     async def _answer(self, route: Route, request: Request, groups: Mapping[str, str]) -> Response | EventStream:
         try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from warp_magics.gateway import ChatRequest, ChatResponse, Gateway
 
     from .chunks import T
+    from .metrics import Metrics
 
 PING_SECONDS: Final = 15.0
 """Silence after which a comment keeps a stream open; also how long a first word may hold the status back."""
@@ -92,15 +93,25 @@ async def live(_: object, request: Request) -> Response:  # noqa: ARG001 - the s
 
 
 class Endpoints:
-    """``session_header`` names the header that tells an answer's session; ``body_size`` is in bytes."""
+    """``session_header`` names the header that tells an answer's session; ``body_size`` is in bytes.
+
+    ``counts`` are the figures that ``metrics`` tells; whoever made them closes them.
+    """
 
     def __init__(
-        self, gateway: Gateway, *, session_header: str, body_size: int, ping_seconds: float = PING_SECONDS
+        self,
+        gateway: Gateway,
+        *,
+        session_header: str,
+        body_size: int,
+        ping_seconds: float = PING_SECONDS,
+        counts: Metrics | None = None,
     ) -> None:
         self._gateway = gateway
         self._session_header = session_header
         self._body_size = body_size
         self._ping = ping_seconds
+        self._counts = counts
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -249,6 +260,19 @@ class Endpoints:
         """``GET api/v1/health/ready``: a stranger is told the status alone."""
         told = wire.status_json(await self._gateway.status())
         return Response(told if request.owner is not None else {"status": told["status"]})
+
+    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - the same for every user
+        """``GET metrics``."""
+        if self._counts is None:
+            raise errors.NotFound("Nothing is counted here.")
+        from .metrics import CONTENT_TYPE
+
+        return Response(await self._counts.text(self._gateway), headers={"content-type": CONTENT_TYPE})
+
+    def count(self, path: str | None, method: str | None, status: int) -> None:
+        """Count a request that was answered with ``status``; ``path`` is its route's, None where there is none."""
+        if self._counts is not None:
+            self._counts.request(path, method, status)
 
     # -- what they share ---------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from warp_magics.gateway import LocalGateway, WarpConfig
 
     from .endpoints import Endpoints
+    from .metrics import Metrics
 
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not called
 
@@ -48,6 +49,7 @@ class WarpExtension(ExtensionApp):
         self._token = secrets.token_urlsafe(32)
         self._scoped = Scoped(self._token, self.kernel_owner)
         self._announced: Path | None = None
+        self._counts: Metrics | None = None
 
     @classmethod
     def section_names(cls) -> list[str]:
@@ -62,6 +64,7 @@ class WarpExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Give the handlers their way to the gateway, and kernels to be started the id they know this server by."""
         self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner, warp_scoped=self._scoped)
+        self.settings["warp_count"] = self.count
         os.environ[SERVER_ID] = self._server_id
 
     def initialize_handlers(self) -> None:
@@ -103,14 +106,21 @@ class WarpExtension(ExtensionApp):
         from warp_magics.gateway import LocalGateway
 
         from .endpoints import Endpoints
+        from .metrics import Metrics
 
         config = await asyncio.to_thread(self._read_config)
         self._config = config
         self._gateway = LocalGateway(config, version=__version__)
         for warning in self._gateway.warnings:
             self.log.warning("warp: %s", warning)
+        self._counts = Metrics(map(str, config.described))
         size = config.limits.body_size
-        return Endpoints(self._gateway, session_header=config.session_header, body_size=size)
+        return Endpoints(self._gateway, session_header=config.session_header, body_size=size, counts=self._counts)
+
+    def count(self, path: str | None, method: str | None, status: int) -> None:
+        """Count a request, once the gateway is open."""
+        if self._endpoints is not None:
+            self._endpoints.count(path, method, status)
 
     def _read_config(self) -> WarpConfig:
         from jupyter_core.paths import jupyter_config_path
@@ -130,6 +140,8 @@ class WarpExtension(ExtensionApp):
             self._announced = None
         if self._gateway is not None:
             await self._gateway.aclose()
+        if self._counts is not None:
+            self._counts.close()
 
 
 def kernel_url(serverapp: ServerApp) -> str | None:

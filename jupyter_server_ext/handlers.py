@@ -135,7 +135,14 @@ class WarpHandler(APIHandler):
         self.set_header("Content-Type", "application/json")
         web.RequestHandler.finish(self, wire.json_bytes({"code": _code(status_code), "message": message}))
 
+    def on_finish(self) -> None:
+        """Count the request."""
+        if count := self.settings.get("warp_count"):
+            count(self.route_path, self.request.method, self.get_status())
+        super().on_finish()
+
     verbs: tuple[str, ...] = ()
+    route_path: str | None = None
 
 
 def _told(status: int, error: object) -> str:
@@ -173,11 +180,13 @@ def _handlers() -> list[tuple[str, type[WarpHandler]]]:
     methods: dict[str, dict[str, Any]] = {}
     for route in routes.ROUTES:
         methods.setdefault(route.pattern, {})[route.verb.lower()] = _method(route)
-    known = [
-        (pattern, type("RouteHandler", (WarpHandler,), {**verbs, "verbs": tuple(verb.upper() for verb in verbs)}))
-        for pattern, verbs in methods.items()
-    ]
+    known = [(pattern, _handler(pattern, verbs)) for pattern, verbs in methods.items()]
     return [*known, (r".*", UnknownHandler)]
+
+
+def _handler(pattern: str, verbs: Mapping[str, Any]) -> type[WarpHandler]:
+    told = {"verbs": tuple(verb.upper() for verb in verbs), "route_path": routes.path_of(pattern)}
+    return type("RouteHandler", (WarpHandler,), {**verbs, **told})
 
 
 ROUTES: Final = _handlers()

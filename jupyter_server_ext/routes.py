@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote
 
@@ -13,9 +14,9 @@ from warp_magics.gateway import errors
 from .endpoints import Endpoints, Response, error_response, live
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from .endpoints import EventStream
+    from .endpoints import EventStream, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,38 @@ class Route:
     action: Literal["read", "write"]
     open: bool = False
     gateway: bool = True
+
+
+@cache
+def path_of(pattern: str) -> str:
+    """Return a route's pattern as people write it, such as ``api/v1/sessions/{sessionId}``."""
+    return _GROUP.sub(lambda found: f"{{{_camel(found[1])}}}", pattern).replace("\\.", ".")
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.title, rest))
+
+
+_GROUP: Final = re.compile(r"\(\?P<(\w+)>[^()]*\)")
+
+
+async def _openapi(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every user
+    """``GET openapi.json``."""
+    return Response(_document())
+
+
+async def _docs(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every user
+    """``GET docs``."""
+    from . import page
+
+    return Response(page.page(_document()).encode(), headers=page.HEADERS)
+
+
+def _document() -> Mapping[str, object]:
+    from .openapi import document  # late: it loads the models that parse bodies
+
+    return document(tuple((route.verb, path_of(route.pattern), route.open) for route in ROUTES))
 
 
 _STREAM: Final = r"api/v1/streams/(?P<stream_id>[^/]+)"
@@ -57,6 +90,9 @@ ROUTES: Final = (
     Route("GET", r"api/v1/usage", Endpoints.usage, "read"),
     Route("GET", r"api/v1/health/live", live, "read", open=True, gateway=False),
     Route("GET", r"api/v1/health/ready", Endpoints.ready, "read", open=True),
+    Route("GET", r"metrics", Endpoints.metrics, "read"),
+    Route("GET", r"openapi\.json", _openapi, "read", gateway=False),
+    Route("GET", r"docs", _docs, "read", gateway=False),
 )
 
 

@@ -18,6 +18,7 @@ from warp_magics.gateway import LocalGateway, errors
 
 from .asgi import CLOSE_SECONDS, LAST_WORDS_SECONDS, Application
 from .endpoints import Endpoints
+from .metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -67,10 +68,14 @@ def serve(
     @contextlib.asynccontextmanager
     async def opened() -> AsyncGenerator[Endpoints, None]:
         gateway = LocalGateway(config, version=__version__)
+        counts = Metrics(map(str, config.described))
         try:
-            yield Endpoints(gateway, session_header=config.session_header, body_size=config.limits.body_size)
+            yield Endpoints(
+                gateway, session_header=config.session_header, body_size=config.limits.body_size, counts=counts
+            )
         finally:
             await gateway.aclose()
+            counts.close()
 
     application = Application(opened, tokens, body_size=config.limits.body_size)
     server = _Server(application, when_ready)

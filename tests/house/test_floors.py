@@ -157,6 +157,10 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "rest": (
                 "jupyter_server_ext/chunks",
                 "jupyter_server_ext/feeds",
+                "jupyter_server_ext/operations",
+                "jupyter_server_ext/openapi",
+                "jupyter_server_ext/page",
+                "jupyter_server_ext/metrics",
                 "jupyter_server_ext/endpoints",
                 "jupyter_server_ext/routes",
                 "jupyter_server_ext/scoped",
@@ -213,6 +217,7 @@ LIBRARIES = {
     "anywidget": ("panel",),
     "traitlets": ("panel", "magics", "jupyter_server_ext/extension"),
     "pytest": ("pytest_plugin",),
+    "prometheus_client": ("jupyter_server_ext/metrics",),
     "uvicorn": ("jupyter_server_ext/serve",),
     "tornado": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
     "jupyter_server": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),

@@ -172,6 +172,13 @@ class History(Body):
     turns: list[Turn] = Field(description="Oldest first.")
 
 
+class Export(Body):
+    """A session as a file of JSON."""
+
+    session: Session = Field(description="Its description.")
+    turns: list[Turn] = Field(description="Oldest first.")
+
+
 class Stopped(Body):
     """What a stop has come to."""
 
