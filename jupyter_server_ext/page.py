@@ -13,7 +13,7 @@ from .operations import JSON
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-STYLE: Final = """
+STYLE: Final = r"""
 :root{color-scheme:light dark;--back:#fff;--text:#1d2229;--soft:#57606b;--line:#d8dde3;--box:#f5f7f9;--link:#0b5cad;
 --get:#0b5cad;--post:#1a6b32;--patch:#855000;--delete:#b3261e}
 @media(prefers-color-scheme:dark){:root{--back:#14171b;--text:#e3e6ea;--soft:#a3adb8;--line:#343b43;--box:#1d2228;
@@ -31,11 +31,11 @@ pre{margin:.35rem 0;padding:.7rem .9rem;overflow-x:auto;background:var(--box);bo
 border-radius:.4rem}
 nav ul{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;margin:.75rem 0;padding:0;list-style:none}
 details{margin:.5rem 0;border:1px solid var(--line);border-radius:.5rem}
-summary{display:grid;grid-template-columns:4.4rem minmax(0,1fr);gap:0 .6rem;align-items:baseline;padding:.55rem .8rem;
-cursor:pointer}
+summary{display:grid;grid-template-columns:1rem 4.2rem minmax(0,1.1fr) minmax(0,1fr);gap:0 .5rem;align-items:baseline;
+padding:.55rem .8rem;cursor:pointer}
 summary::-webkit-details-marker{display:none}
+summary::before{content:"+";color:var(--soft);font-weight:700}details[open]>summary::before{content:"\2212"}
 summary:hover{background:var(--box);border-radius:.5rem}
-summary .soft{grid-column:2}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px;border-radius:.3rem}
 details[open]>summary{border-bottom:1px solid var(--line);border-radius:.5rem .5rem 0 0}
 .verb{font-weight:700;font-size:.85rem}.get{color:var(--get)}.post{color:var(--post)}.patch{color:var(--patch)}
@@ -49,9 +49,7 @@ td:first-child{width:24%}td:nth-child(2){width:28%}
 .need{color:var(--delete);font-size:.8rem;white-space:nowrap}
 @media(max-width:40rem){thead{display:none}tbody,tr,td{display:block}td,td:first-child,td:nth-child(2){width:auto;
 padding:0;border:0}tr{padding:.45rem 0;border-bottom:1px solid var(--line)}tr:last-child{border:0}
-summary{grid-template-columns:minmax(0,1fr)}summary .soft{grid-column:1}}
-@media(min-width:40.01rem){summary{grid-template-columns:4.4rem minmax(0,1.1fr) minmax(0,1fr)}
-summary .soft{grid-column:3}}
+summary{grid-template-columns:1rem minmax(0,1fr)}summary>*{grid-column:2}}
 """
 _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS: Final = {
