@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
+.PHONY: help venv demo-model system demo test test-fast test-others lint notebooks bench chaos faults fuzz clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ chaos: venv ## conversations go on while gateways and stores are killed; three m
 
 faults: venv ## what providers do wrong, and what comes of it at each door; a table
 	$(BIN)/python -m tests.faults
+
+fuzz: venv ## random and malformed requests of every path, against its description; ten minutes, a table
+	$(BIN)/python -m tests.fuzz
 
 clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true

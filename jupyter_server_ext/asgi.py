@@ -9,12 +9,12 @@ import http
 import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from warp_magics.gateway import errors, wire
 
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
-from .routes import match, path_of, unmatched
+from .routes import match, path_of, read_query, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -130,10 +130,11 @@ class Application:
             owner = self._owner(headers.get("authorization", ""))
             if owner is None and not route.open:
                 raise _Refused(_stranger())
+            query = read_query(scope["query_string"].decode("latin-1"))
             body = await self._body(headers, receive)
         except errors.WarpError as error:
             raise _Refused(error_response(error)) from None
-        return route, groups, Request(owner, body, _query(scope), headers)
+        return route, groups, Request(owner, body, query, headers)
 
     def _owner(self, authorization: str) -> str | None:
         """Return the owner of the token that a request carries; None for a stranger. Its time tells nothing."""
@@ -231,13 +232,6 @@ def _headers(scope: Scope) -> dict[str, str]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-def _query(scope: Scope) -> dict[str, tuple[str, ...]]:
-    query: dict[str, tuple[str, ...]] = {}
-    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
-        query[name] = (*query.get(name, ()), value)
-    return query
 
 
 async def _left(receive: Receive) -> None:

@@ -84,7 +84,7 @@ class WarpHandler(APIHandler):
 
     def _asked(self) -> Request:
         """Return the request; only once the configuration is read, for that may set the owner."""
-        query = {name: tuple(self.get_query_arguments(name)) for name in self.request.query_arguments}
+        query = routes.read_query(self.request.query)
         headers = {name.lower(): value for name, value in self.request.headers.items()}
         return Request(self.owner(), self.request.body, query, headers)
 

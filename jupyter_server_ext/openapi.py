@@ -112,9 +112,10 @@ def _operation(said: Operation, path: str, *, open_: bool) -> dict[str, Any]:
     if said.body:
         # An empty body is an empty object.
         made["requestBody"] = {"required": said.body in {"Ask", "Rewind"}, "content": {JSON: _content(said)}}
-    errors = {*said.errors, 500, *((500, 503) if open_ else (401, 403, 503))}
+    errors = {*said.errors, 400, 500, 503, *(() if open_ else (401, 403))}
     made["responses"] = {str(status): _reply(reply) for status, reply in said.replies.items()} | {
-        str(status): {"$ref": f"#/components/responses/{_refusal(status)}"} for status in sorted(errors)
+        str(status): _told_strangers(status) if open_ else {"$ref": f"#/components/responses/{_refusal(status)}"}
+        for status in sorted(errors)
     }
     if open_:
         made["security"] = [{}, *({name: []} for name in _SCHEMES)]
@@ -148,13 +149,19 @@ def _reply(reply: Reply) -> dict[str, Any]:
 
 def _media(kind: str, schema: str, reply: Reply) -> dict[str, Any]:
     if kind == EVENTS:
-        events = {name: _ref(data) for name, data in reply.events.items()}
-        return {"schema": {"type": "string", "description": "Server-sent events."}, "x-events": events}
+        return {"schema": {"oneOf": [_event(name, data) for name, data in reply.events.items()]}}
     if "|" in schema:
         return {"schema": {"anyOf": [_ref(one) for one in schema.split("|")]}}
     if schema:
         return {"schema": _ref(schema)}
     return {"schema": {"type": "object"} if kind.endswith("json") else {"type": "string"}}
+
+
+def _event(name: str, data: str) -> dict[str, Any]:
+    """Return the schema of one server-sent event: its data is JSON text."""
+    text = {"type": "string", "contentMediaType": JSON, "contentSchema": _ref(data)}
+    fields = {"event": {"const": name}, "id": {"type": "string"}, "data": text}
+    return {"type": "object", "properties": fields, "required": ["event", "data"]}
 
 
 def _header(name: str) -> dict[str, Any]:
@@ -163,6 +170,11 @@ def _header(name: str) -> dict[str, Any]:
 
 def _refusal(status: int) -> str:
     return http.HTTPStatus(status).name.title().replace("_", "")
+
+
+def _told_strangers(status: int) -> dict[str, Any]:
+    """Return a failure of an open path: who is not signed in learns of it, and no more."""
+    return {"description": _REFUSALS[status], "content": {JSON: {"schema": {"anyOf": [_ref("Error"), _ref("Ready")]}}}}
 
 
 def _refused(status: int) -> dict[str, Any]:

@@ -36,7 +36,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``body`` names the schema of the request's, ``sample`` and ``query`` are of an example that works."""
+    """``body`` names the schema of the request's, ``sample`` and ``query`` are of an example that works.
+
+    ``errors`` are its own; those that every path has are not among them.
+    """
 
     id: str
     group: str
@@ -68,10 +71,13 @@ _ANSWER_EVENTS: Final = {
     "end": "EndEvent",
     "error": "ErrorEvent",
 }
-_SESSION_EVENTS: Final = dict.fromkeys(("turn-started", "turn-ended", "rewound", "updated", "deleted"), "SessionEvent")
+_SESSION_EVENTS: Final = {
+    **dict.fromkeys(("turn-started", "turn-ended", "rewound", "updated", "deleted"), "SessionEvent"),
+    "error": "ErrorEvent",
+}
 _ID_TEXT: Final = "1 to 128 characters of A-Z a-z 0-9 . _ -"
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
-_ASKED: Final = (400, 404, 409, 413, 422, 429, 502, 503, 504)
+_ASKED: Final = (404, 409, 413, 422, 429, 502, 503, 504)
 _TOLD: Final = ("x-session-id", "x-stream-id", "x-session-status")
 _KEY: Final = Parameter(
     "Idempotency-Key",
@@ -133,7 +139,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         },
         text="Any number of readers, at any instance, see the same events under the same ids.",
         parameters=(_LAST, _AFTER),
-        errors=(400, 404, 502, 503),
+        errors=(404, 502),
     ),
     "POST api/v1/streams/{streamId}/stop": Operation(
         "stop",
@@ -142,7 +148,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         {200: Reply("It is stopped, or had ended.", {JSON: "Stopped"})},
         text="The provider is told to stop; what has come of the answer is kept. The prompt's `Idempotency-Key` does for an "
         "answer that has not begun.",
-        errors=(400, 404, 409, 413, 503),
+        errors=(404, 409, 413),
     ),
     "GET api/v1/sessions": Operation(
         "listSessions",
@@ -154,7 +160,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
             Parameter("limit", "query", "How many at most.", {"type": "integer", "minimum": 1, "default": 50}),
             Parameter("cursor", "query", "`nextCursor` of the page before."),
         ),
-        errors=(400, 503),
         query="?limit=5",
     ),
     "POST api/v1/sessions": Operation(
@@ -163,7 +168,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Make a session",
         {201: Reply("It is made.", _SESSION)},
         body="NewSession",
-        errors=(400, 409, 413, 422, 503),
+        errors=(409, 413, 422),
         sample={"title": "Plans", "ttl": "30d"},
     ),
     "GET api/v1/sessions/{sessionId}": Operation(
@@ -171,7 +176,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Sessions",
         "Describe a session",
         {200: Reply("Its description.", _SESSION)},
-        errors=(400, 404, 503),
+        errors=(404,),
     ),
     "PATCH api/v1/sessions/{sessionId}": Operation(
         "changeSession",
@@ -179,7 +184,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Change its title, its time to live, its metadata",
         {200: Reply("Its description now.", _SESSION)},
         body="Changes",
-        errors=(400, 404, 413, 422, 503),
+        errors=(404, 413, 422),
         sample={"title": "A talk"},
     ),
     "DELETE api/v1/sessions/{sessionId}": Operation(
@@ -188,7 +193,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Delete a session, its turns, branches and logs",
         {204: Reply("It is gone.")},
         text="An answer that is being made is stopped first.",
-        errors=(400, 404, 409, 413, 503),
+        errors=(404, 409, 413),
     ),
     "GET api/v1/sessions/{sessionId}/history": Operation(
         "history",
@@ -196,7 +201,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Read its turns, oldest first",
         {200: Reply("Its turns.", {JSON: "History"})},
         parameters=(Parameter("branch", "query", "Those of this branch instead.", {"type": "integer", "minimum": 1}),),
-        errors=(400, 404, 503),
+        errors=(404,),
     ),
     "POST api/v1/sessions/{sessionId}/fork": Operation(
         "fork",
@@ -204,7 +209,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Begin a new session with its turns",
         {201: Reply("The new session.", _SESSION)},
         body="Fork",
-        errors=(400, 404, 409, 413, 422, 503),
+        errors=(404, 409, 413, 422),
         sample={},
     ),
     "POST api/v1/sessions/{sessionId}/rewind": Operation(
@@ -214,7 +219,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         {200: Reply("The session now.", _SESSION)},
         text="Later turns become a branch. To a turn of a branch: that branch comes back.",
         body="Rewind",
-        errors=(400, 404, 409, 413, 422, 503),
+        errors=(404, 409, 413, 422),
         sample={"to": "hello-1"},
     ),
     "GET api/v1/sessions/{sessionId}/export": Operation(
@@ -231,7 +236,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         parameters=(
             Parameter("format", "query", "Of which kind.", {"enum": ["json", "md", "ipynb"], "default": "json"}),
         ),
-        errors=(400, 404, 503),
+        errors=(404,),
         query="?format=md",
     ),
     "GET api/v1/sessions/{sessionId}/events": Operation(
@@ -240,7 +245,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Watch a session",
         {200: Reply("What happens to it, until it is deleted.", {EVENTS: ""}, (), _SESSION_EVENTS)},
         parameters=(_LAST, _AFTER),
-        errors=(400, 404, 503),
+        errors=(404,),
     ),
     "GET api/v1/events": Operation(
         "watchAll",
@@ -269,7 +274,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
                 {"type": "array", "items": {"type": "string"}},
             ),
         ),
-        errors=(400, 503),
         query="?session=talk",
     ),
     "GET api/v1/models": Operation(
@@ -286,7 +290,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         parameters=(
             Parameter("by", "query", "What each row is of.", {"enum": ["model", "session", "day"], "default": "model"}),
         ),
-        errors=(400, 503),
         query="?by=day",
     ),
     "GET api/v1/health/live": Operation(

@@ -149,10 +149,10 @@ def _responses(responses: Mapping[str, Any], document: Mapping[str, Any]) -> str
 
 
 def _media(kind: str, content: Mapping[str, Any]) -> str:
-    events = content.get("x-events", {})
+    events = [one["properties"] for one in content["schema"].get("oneOf", ())]
     if events:
-        told = ", ".join(f"<code>{escape(name)}</code> {_type(data)}" for name, data in events.items())
-        return f"<code>{escape(kind)}</code>: {told}"
+        told = (f"<code>{escape(one['event']['const'])}</code> {_type(one['data']['contentSchema'])}" for one in events)
+        return f"<code>{escape(kind)}</code>: {', '.join(told)}"
     said = _type(content["schema"])
     return said if kind == JSON and "href" in said else f"<code>{escape(kind)}</code>"
 

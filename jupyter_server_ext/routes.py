@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from warp_magics.gateway import errors
 
@@ -108,6 +108,17 @@ def match(verb: str, path: str) -> tuple[Route, dict[str, str]] | None:
             except UnicodeDecodeError:
                 raise errors.InvalidRequest(f"The path {path!r} is not UTF-8.") from None
     return None
+
+
+def read_query(text: str) -> dict[str, tuple[str, ...]]:
+    """Return each value of each name of a query, still percent-encoded; raises InvalidRequest where it is no UTF-8."""
+    query: dict[str, tuple[str, ...]] = {}
+    try:
+        for name, value in parse_qsl(text, keep_blank_values=True, errors="strict"):
+            query[name] = (*query.get(name, ()), value)
+    except UnicodeDecodeError:
+        raise errors.InvalidRequest("The query is not UTF-8.") from None
+    return query
 
 
 def allowed(path: str) -> tuple[str, ...]:
