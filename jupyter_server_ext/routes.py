@@ -51,20 +51,21 @@ _GROUP: Final = re.compile(r"\(\?P<(\w+)>[^()]*\)")
 
 async def _openapi(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every user
     """``GET openapi.json``."""
-    return Response(_document())
+    return Response(document())
 
 
 async def _docs(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every user
     """``GET docs``."""
     from . import page
 
-    return Response(page.page(_document()).encode(), headers=page.HEADERS)
+    return Response(page.page(document()).encode(), headers=page.HEADERS)
 
 
-def _document() -> Mapping[str, object]:
-    from .openapi import document  # late: it loads the models that parse bodies
+def document() -> Mapping[str, object]:
+    """Return the description of all of ROUTES, an OpenAPI document."""
+    from . import openapi  # late: it loads the models that parse bodies
 
-    return document(tuple((route.verb, path_of(route.pattern), route.open) for route in ROUTES))
+    return openapi.document(tuple((route.verb, path_of(route.pattern), route.open) for route in ROUTES))
 
 
 _STREAM: Final = r"api/v1/streams/(?P<stream_id>[^/]+)"
