@@ -142,6 +142,7 @@ class WarpExtension(ExtensionApp):
             await self._gateway.aclose()
         if self._counts is not None:
             self._counts.close()
+            self._counts = None
 
 
 def kernel_url(serverapp: ServerApp) -> str | None:

@@ -7,7 +7,7 @@ import re
 import pytest
 from traitlets.config import Config
 
-from jupyter_server_ext.routes import ROUTES
+from jupyter_server_ext.routes import ROUTES, path_of
 from tests.fakes.provider import Reply, refused_url
 from tests.server.conftest import KEY
 from tests.server.test_auth_in_jupyter import ReadOnly
@@ -359,7 +359,7 @@ def every_path():
     """Each route with a session and a stream that are not there: verb, path, action; health is for everybody."""
     for route in ROUTES:
         if not route.open:
-            yield route.verb, re.sub(r"\(\?P<(\w+)>[^)]*\)", r"no-\1~1", route.pattern), route.action
+            yield route.verb, re.sub(r"{(\w+)}", r"no-\1~1", path_of(route.pattern)), route.action
 
 
 async def test_every_path_needs_a_user(rest):
