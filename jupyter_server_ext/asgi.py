@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote
 from warp_magics.gateway import errors, wire
 
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
+from .openai_api import shaped
 from .routes import match, unmatched
 
 if TYPE_CHECKING:
@@ -101,11 +102,12 @@ class Application:
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
-            await _respond(send, refused.answer, head=head)
+            await _respond(send, shaped(_below(scope) or "", refused.answer), head=head)
             return
         except _Left:
             return
-        work = asyncio.ensure_future(self._work(route, request, groups, send, head=head))
+        path = _below(scope) or ""
+        work = asyncio.ensure_future(self._work(path, route, request, groups, send, head=head))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         left = asyncio.ensure_future(_left(receive))
@@ -155,13 +157,15 @@ class Application:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _work(self, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool) -> None:
+    async def _work(
+        self, path: str, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool
+    ) -> None:
         """Answer; cancelled where the reader has left, and where the server ends."""
         answer = await self._answer(route, request, groups)
         if isinstance(answer, EventStream):
             await self._pass_on(send, answer, head=head)
         else:
-            await _respond(send, answer, head=head)
+            await _respond(send, shaped(path, answer), head=head)
 
     async def _answer(self, route: Route, request: Request, groups: Mapping[str, str]) -> Response | EventStream:
         try:
@@ -203,13 +207,18 @@ class _Left(Exception):
     """Who was asking has gone."""
 
 
+def _below(scope: Scope) -> str | None:
+    """Return the path below ``warp/``, still percent-encoded; None for another."""
+    path = str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
+    return path.removeprefix(BELOW) if path.startswith(BELOW) else None
+
+
 def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
-    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-    below = path.removeprefix(BELOW)
+    below = _below(scope)
     verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-    found = match(verb, below) if below != path else None
+    found = None if below is None else match(verb, below)
     if found is None:
-        raise _Refused(unmatched(below))
+        raise _Refused(unmatched(scope["path"] if below is None else below))
     return found
 
 
