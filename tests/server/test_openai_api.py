@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -361,7 +362,7 @@ class TestInASession:
 class TestAskedAgainByTheClientItself:
     """OpenAI's clients ask again by themselves where a connection broke or took too long, and say so in a header."""
 
-    AGAIN = {"x-stainless-retry-count": "1"}
+    AGAIN: ClassVar = {"x-stainless-retry-count": "1"}
 
     async def test_an_answer_that_was_given_is_told_again(self, chat, rest, fake):
         first = await chat(HELLO, session="s")
