@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.provider import Fault, FakeProvider, Reply
+from tests.fakes.provider import FakeProvider, Fault, Reply
 from tests.server.alone_process import running_alone
 from tests.server.process import running_jupyter
 
