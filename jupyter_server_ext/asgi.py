@@ -14,6 +14,7 @@ from urllib.parse import quote
 from warp_magics.gateway import errors, wire
 
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
+from .openai_api import shaped
 from .routes import match, path_of, read_query, unmatched
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ class Application:
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
-            self._count(scope, refused.answer.status)
-            await _respond(send, refused.answer, head=head)
+            answer = shaped(_below(scope) or "", refused.answer)
+            self._count(scope, answer.status)
+            await _respond(send, answer, head=head)
             return
         except _Left:
             return
@@ -165,10 +167,12 @@ class Application:
     ) -> None:
         """Answer; cancelled where the reader has left, and where the server ends."""
         answer = await self._answer(route, request, groups)
-        self._count(scope, http.HTTPStatus.OK if isinstance(answer, EventStream) else answer.status)
         if isinstance(answer, EventStream):
+            self._count(scope, http.HTTPStatus.OK)
             await self._pass_on(send, answer, head=head)
         else:
+            answer = shaped(_below(scope) or "", answer)
+            self._count(scope, answer.status)
             await _respond(send, answer, head=head)
 
     def _count(self, scope: Scope, status: int) -> None:
@@ -215,13 +219,18 @@ class _Left(Exception):
     """Who was asking has gone."""
 
 
+def _below(scope: Scope) -> str | None:
+    """Return the path below ``warp/``, still percent-encoded; None for another."""
+    path = str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
+    return path.removeprefix(BELOW) if path.startswith(BELOW) else None
+
+
 def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
-    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-    below = path.removeprefix(BELOW)
+    below = _below(scope)
     verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-    found = match(verb, below) if below != path else None
+    found = None if below is None else match(verb, below)
     if found is None:
-        raise _Refused(unmatched(below))
+        raise _Refused(unmatched(scope["path"] if below is None else below))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.iostream import StreamClosedError
 
@@ -16,6 +17,7 @@ from warp_magics.gateway import errors, wire
 
 from . import routes
 from .endpoints import EventStream, Request, Response, error_response
+from .openai_api import BELOW, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -88,7 +90,13 @@ class WarpHandler(APIHandler):
         headers = {name.lower(): value for name, value in self.request.headers.items()}
         return Request(self.owner(), self.request.body, query, headers)
 
+    @property
+    def below(self) -> str:
+        """The path below ``warp/``."""
+        return str(self.request.path).removeprefix(url_path_join(self.base_url, "warp/"))
+
     def _write(self, answer: Response) -> None:
+        answer = shaped(self.below, answer)
         self.set_status(answer.status)
         self._set_headers(answer.headers)
         if answer.body is None:
@@ -128,12 +136,17 @@ class WarpHandler(APIHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer in the gateway's shape of an error, whatever raised it."""
         message = _told(status_code, kwargs.get("exc_info", (None, None))[1])
-        if status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
+        stranger = status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None)
+        if stranger:
             message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.verbs))
+        if stranger and self.below.startswith(BELOW):  # by this status OpenAI's clients know a wrong key
+            status_code = http.HTTPStatus.UNAUTHORIZED
+        answer = shaped(self.below, Response({"code": _code(status_code), "message": message}, status_code))
+        self.set_status(answer.status)
         self.set_header("Content-Type", "application/json")
-        web.RequestHandler.finish(self, wire.json_bytes({"code": _code(status_code), "message": message}))
+        web.RequestHandler.finish(self, wire.json_bytes(answer.body))
 
     def on_finish(self) -> None:
         """Count the request."""

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from warp_magics import __version__
 from warp_magics.gateway import wire
 
+from .openai_operations import OPENAI_OPERATIONS
 from .operations import EVENTS, GROUPS, JSON, OPERATIONS, PATH
 
 if TYPE_CHECKING:
     from .operations import Operation, Parameter, Reply
 
+WORDS: Final = {**OPERATIONS, **OPENAI_OPERATIONS}
+"""The words of every verb and path."""
 _REFUSALS: Final = {
     400: "The request cannot be understood, or contradicts itself; the provider refused it.",
     401: "Not signed in (the gateway alone).",
@@ -50,7 +53,7 @@ def document(routes: tuple[tuple[str, str, bool], ...]) -> dict[str, Any]:
     """Return the document of ``routes``: verb, path, and whether strangers are let in. It is made once."""
     paths: dict[str, dict[str, Any]] = {}
     for verb, path, open_ in routes:
-        said = OPERATIONS[f"{verb} {path}"]
+        said = WORDS[f"{verb} {path}"]
         sample = {"lang": "Shell", "label": "curl", "source": curl(verb, path, said)}
         paths.setdefault(f"/{path}", {})[verb.lower()] = {
             **_operation(said, path, open_=open_),
@@ -83,7 +86,7 @@ def curl(verb: str, path: str, said: Operation) -> str:
     return " \\\n  ".join(lines)
 
 
-_NAMED: Final = {"sessionId": "talk", "streamId": "talk~1"}
+_NAMED: Final = {"sessionId": "talk", "streamId": "talk~1", "name": "auto"}
 _SCHEMES: Final = {
     "bearer": {
         "type": "http",
@@ -103,6 +106,11 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _one_of(schema: str) -> dict[str, Any]:
+    names = schema.split("|")
+    return _ref(schema) if len(names) == 1 else {"anyOf": [_ref(name) for name in names]}
+
+
 def _operation(said: Operation, path: str, *, open_: bool) -> dict[str, Any]:
     made: dict[str, Any] = {"operationId": said.id, "tags": [said.group], "summary": said.summary}
     if said.text:
@@ -111,11 +119,13 @@ def _operation(said: Operation, path: str, *, open_: bool) -> dict[str, Any]:
         made["parameters"] = parameters
     if said.body:
         # An empty body is an empty object.
-        made["requestBody"] = {"required": said.body in {"Ask", "Rewind"}, "content": {JSON: _content(said)}}
+        made["requestBody"] = {
+            "required": said.body in {"Ask", "ChatCompletion", "Rewind"},
+            "content": {JSON: _content(said)},
+        }
     errors = {*said.errors, 400, 500, 503, *(() if open_ else (401, 403))}
     made["responses"] = {str(status): _reply(reply) for status, reply in said.replies.items()} | {
-        str(status): _told_strangers(status) if open_ else {"$ref": f"#/components/responses/{_refusal(status)}"}
-        for status in sorted(errors)
+        str(status): _refusal_of(said, status, open_=open_) for status in sorted(errors)
     }
     if open_:
         made["security"] = [{}, *({name: []} for name in _SCHEMES)]
@@ -150,16 +160,16 @@ def _reply(reply: Reply) -> dict[str, Any]:
 def _media(kind: str, schema: str, reply: Reply) -> dict[str, Any]:
     if kind == EVENTS:
         return {"schema": {"oneOf": [_event(name, data) for name, data in reply.events.items()]}}
-    if "|" in schema:
-        return {"schema": {"anyOf": [_ref(one) for one in schema.split("|")]}}
     if schema:
-        return {"schema": _ref(schema)}
+        return {"schema": _one_of(schema)}
     return {"schema": {"type": "object"} if kind.endswith("json") else {"type": "string"}}
 
 
 def _event(name: str, data: str) -> dict[str, Any]:
     """Return the schema of one server-sent event: its data is JSON text."""
-    text = {"type": "string", "contentMediaType": JSON, "contentSchema": _ref(data)}
+    text = {"type": "string", "contentMediaType": JSON, "contentSchema": _one_of(data)}
+    if not name:
+        return {"type": "object", "properties": {"data": text}, "required": ["data"]}
     fields = {"event": {"const": name}, "id": {"type": "string"}, "data": text}
     return {"type": "object", "properties": fields, "required": ["event", "data"]}
 
@@ -172,11 +182,15 @@ def _refusal(status: int) -> str:
     return http.HTTPStatus(status).name.title().replace("_", "")
 
 
-def _told_strangers(status: int) -> dict[str, Any]:
-    """Return a failure of an open path: who is not signed in learns of it, and no more."""
-    return {"description": _REFUSALS[status], "content": {JSON: {"schema": {"anyOf": [_ref("Error"), _ref("Ready")]}}}}
+def _refusal_of(said: Operation, status: int, *, open_: bool) -> dict[str, Any]:
+    """Return a failure; on an open path who is not signed in learns that it is one, and no more."""
+    if open_:
+        return _refused(status, "Error|Ready")
+    if said.failure != "Error":
+        return _refused(status, said.failure)
+    return {"$ref": f"#/components/responses/{_refusal(status)}"}
 
 
-def _refused(status: int) -> dict[str, Any]:
-    made: dict[str, Any] = {"description": _REFUSALS[status], "content": {JSON: {"schema": _ref("Error")}}}
+def _refused(status: int, schema: str = "Error") -> dict[str, Any]:
+    made: dict[str, Any] = {"description": _REFUSALS[status], "content": {JSON: {"schema": _one_of(schema)}}}
     return {**made, "headers": {"Retry-After": _header("Retry-After")}} if status in _WAITS else made

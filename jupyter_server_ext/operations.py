@@ -25,13 +25,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a good answer holds: for each media type the name of its schema, or "" for text or bytes of no schema."""
+    """What a good answer holds: for each media type its schema (``A|B`` for one of two), or "" for text or bytes."""
 
     text: str
     content: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[str, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
-    """Of an event stream: the schema of each event's data."""
+    """Of an event stream: by the name of each event, the schema of its data; "" where events have no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class Operation:
     sample: Mapping[str, Any] | None = None
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    failure: str = "Error"
+    """The schema of its failures."""
 
 
 GROUPS: Final = {
@@ -59,6 +61,7 @@ GROUPS: Final = {
     "Streams": "Follow an answer that is being made, from the start or from where a reader has left off; stop it.",
     "Sessions": "A session is one conversation: notebooks, this API and every other client share it.",
     "Feeds": "Be told what happens to sessions as it happens.",
+    "The OpenAI paths": "The same gateway and sessions, as OpenAI's clients speak: their base URL is `$WARP/v1`.",
     "The gateway": "Its models, what was used, whether it is well, and this description.",
 }
 
@@ -79,7 +82,7 @@ _ID_TEXT: Final = "1 to 128 characters of A-Z a-z 0-9 . _ -"
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
 _ASKED: Final = (404, 409, 413, 422, 429, 502, 503, 504)
 _TOLD: Final = ("x-session-id", "x-stream-id", "x-session-status")
-_KEY: Final = Parameter(
+KEY: Final = Parameter(
     "Idempotency-Key",
     "header",
     f"The turn's id, {_ID_TEXT}. Sent again with it, a prompt is not asked anew: it gets the answer it has.",
@@ -92,6 +95,7 @@ _SESSION: Final = {JSON: "Session"}
 PATH: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "sessionId": (f"The session: {_ID_TEXT}.", _ID),
     "streamId": ("The answer, as SESSION~N.", {"type": "string"}),
+    "name": ("`auto`, a provider:name, or an alias.", {"type": "string"}),
 }
 """What stands for a part of a path."""
 
@@ -104,7 +108,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         text="Without `sessionId` a new session begins, and the answer tells its id. The models of the chain are asked in "
         "their order until one answers; `route` tells of each.",
         body="Ask",
-        parameters=(_KEY,),
+        parameters=(KEY,),
         errors=_ASKED,
         sample={"prompt": "Hello", "sessionId": "talk", "createSession": True},
         headers={"Idempotency-Key": "hello-1"},
@@ -125,7 +129,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         text="What fails before a model has begun, and within the first 15 seconds, has its HTTP status; later failures are "
         "`error` events. A reader that leaves does not stop an answer of a session.",
         body="Ask",
-        parameters=(_KEY, _LAST),
+        parameters=(KEY, _LAST),
         errors=_ASKED,
         sample={"prompt": "And again", "sessionId": "talk", "createSession": True},
     ),

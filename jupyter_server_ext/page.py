@@ -151,10 +151,14 @@ def _responses(responses: Mapping[str, Any], document: Mapping[str, Any]) -> str
 def _media(kind: str, content: Mapping[str, Any]) -> str:
     events = [one["properties"] for one in content["schema"].get("oneOf", ())]
     if events:
-        told = (f"<code>{escape(one['event']['const'])}</code> {_type(one['data']['contentSchema'])}" for one in events)
-        return f"<code>{escape(kind)}</code>: {', '.join(told)}"
+        return f"<code>{escape(kind)}</code>: {', '.join(map(_event, events))}"
     said = _type(content["schema"])
     return said if kind == JSON and "href" in said else f"<code>{escape(kind)}</code>"
+
+
+def _event(fields: Mapping[str, Any]) -> str:
+    name = f"<code>{escape(fields['event']['const'])}</code> " if "event" in fields else ""
+    return name + _type(fields["data"]["contentSchema"])
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:

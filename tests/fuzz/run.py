@@ -41,7 +41,7 @@ FEED_SECONDS = 0.3
 """A feed that is there never ends: so long it is read."""
 EXAMPLES = 6
 """Of one operation in one round and mode."""
-HARD = ("models", "history", "replaces", "continue", "attachments", "toolResults", "toolChoice", "timeout")
+HARD = ("models", "fallbacks", "history", "replaces", "continue", "attachments", "toolResults", "toolChoice", "timeout")
 """Fields that name what is there: nearly all of chance's are refused, and what comes behind them is never reached."""
 OUT_OF_ORDER = {
     "PROVIDER_NO_MODELS_AVAILABLE_ERROR",  # a body's `timeout` may be shorter than any answer takes
@@ -136,6 +136,8 @@ def _aim(case: Case, draw: Callable[[Any], Any]) -> None:
         for name, value in (("sessionId", session), ("at", TURN), ("to", TURN), ("replaces", TURN)):
             if name in case.body and draw(st.booleans()):
                 case.body[name] = value
+        if "messages" in case.body and draw(st.booleans()):
+            case.body["model"] = "auto"
         for name in HARD:
             if name in case.body and draw(st.integers(0, 3)):
                 del case.body[name]
@@ -178,6 +180,7 @@ def wrong(status: int, kind: str, body: bytes) -> list[str]:
     if not kind.startswith("application/json"):
         return [f"a failure as {kind or 'nothing'}"]
     said = json.loads(body)
+    said = said.get("error", said)  # as OpenAI's clients are told
     if set(said) == {"status"}:  # what a stranger is told
         return []
     if not (isinstance(said.get("code"), str) and isinstance(said.get("message"), str) and said["message"]):

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from jupyter_server_ext import page, routes
-from jupyter_server_ext.operations import OPERATIONS
+from jupyter_server_ext.openapi import WORDS
 from tests.server.alone_process import running_alone
 from tests.server.process import running_jupyter
 
@@ -92,12 +92,12 @@ def test_it_is_whole_and_has_no_script_and_no_place_but_its_own(html):
     assert len(parts.ids) == len(set(parts.ids))
     assert "openapi.json" in parts.links
     assert {link[1:] for link in parts.links if link != "openapi.json"} <= set(parts.ids)
-    assert parts.tags.count("details") == len(OPERATIONS)
+    assert parts.tags.count("details") == len(WORDS)
 
 
 def test_it_shows_every_operation_field_and_schema(html):
     document = routes.document()
-    for key, said in OPERATIONS.items():
+    for key, said in WORDS.items():
         assert f"<code>/{key.split(' ')[1]}</code>" in html
         assert f'id="{said.id}"' in html
     for name, schema in document["components"]["schemas"].items():
@@ -177,7 +177,7 @@ def see(tab, url, token, name):
     tab.on("pageerror", lambda one: wrong.append(str(one)))
     tab.goto(f"{url}?token={token}" if token else url)
     details = tab.locator("details")
-    expect(details).to_have_count(len(OPERATIONS))
+    expect(details).to_have_count(len(WORDS))
     expect(tab.locator("#prompt")).not_to_be_visible()
     tab.locator("summary").first.click()
     expect(tab.locator("#prompt")).to_contain_text("createSession")

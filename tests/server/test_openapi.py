@@ -13,7 +13,8 @@ import schemathesis
 from schemathesis.specs.openapi import definitions
 
 from jupyter_server_ext import routes
-from jupyter_server_ext.operations import GROUPS, OPERATIONS, PATH
+from jupyter_server_ext.openapi import WORDS
+from jupyter_server_ext.operations import GROUPS, PATH
 from jupyter_server_ext.routes import ROUTES, path_of
 from tests.fakes.provider import Reply
 from warp_magics.gateway import errors, wire
@@ -45,15 +46,15 @@ async def test_a_user_is_told_it_and_a_stranger_is_not(rest, document):
 
 
 def test_every_route_has_its_words_and_no_words_have_no_route():
-    assert set(OPERATIONS) == {f"{route.verb} {path_of(route.pattern)}" for route in ROUTES}
-    assert {said.group for said in OPERATIONS.values()} == set(GROUPS)
-    assert len({said.id for said in OPERATIONS.values()}) == len(OPERATIONS)
-    assert set(PATH) == {name for key in OPERATIONS for name in re.findall(r"{(\w+)}", key)}
+    assert set(WORDS) == {f"{route.verb} {path_of(route.pattern)}" for route in ROUTES}
+    assert {said.group for said in WORDS.values()} == set(GROUPS)
+    assert len({said.id for said in WORDS.values()}) == len(WORDS)
+    assert set(PATH) == {name for key in WORDS for name in re.findall(r"{(\w+)}", key)}
 
 
 def test_it_describes_every_route_and_who_may_ask(document):
     told = operations(document)
-    assert set(told) == set(OPERATIONS)
+    assert set(told) == set(WORDS)
     for route in ROUTES:
         said = told[f"{route.verb} {path_of(route.pattern)}"]
         assert ({} in said.get("security", [])) == route.open
@@ -69,6 +70,7 @@ def test_bodies_are_described_by_the_models_that_parse_them(document):
     assert bodies == {
         "POST api/v1/prompt": "Ask",
         "POST api/v1/stream": "Ask",
+        "POST v1/chat/completions": "ChatCompletion",
         "POST api/v1/sessions": "NewSession",
         "PATCH api/v1/sessions/{sessionId}": "Changes",
         "POST api/v1/sessions/{sessionId}/fork": "Fork",
@@ -153,7 +155,7 @@ def told(rest, document):
     async def ask(verb, path, body=None, **more):
         at, _, _ = path.partition("?")
         said = await rest(path, body, method=verb, below="warp/", **more)
-        keys = [key for key in OPERATIONS if re.fullmatch(re.sub(r"{\w+}", "[^/]+", key), f"{verb} {at}")]
+        keys = [key for key in WORDS if re.fullmatch(re.sub(r"{\w+}", "[^/]+", key), f"{verb} {at}")]
         held_against(closed, operations(closed)[keys[0]]["responses"], said)
         return said
 
@@ -171,6 +173,13 @@ def held_against(document, responses, said):
     schema = response["content"][kind]["schema"]
     if kind == "application/json":
         validator(document, schema).validate(said.json)
+    elif kind == "text/event-stream" and "event" not in schema["oneOf"][0]["properties"]:
+        *chunks, done, rest = said.body.decode().split("\n\n")
+        assert (done, rest) == ("data: [DONE]", "")
+        for chunk in chunks:
+            validator(document, schema["oneOf"][0]["properties"]["data"]["contentSchema"]).validate(
+                json.loads(chunk.removeprefix("data: "))
+            )
     elif kind == "text/event-stream":
         known = {
             one["properties"]["event"]["const"]: one["properties"]["data"]["contentSchema"] for one in schema["oneOf"]
@@ -220,6 +229,21 @@ async def test_streams_of_every_kind(told):
     assert (await told("POST", "api/v1/streams/s~1/stop", b"")).json["status"] == "ended"
     history = (await told("GET", "api/v1/sessions/s/history")).json["turns"]
     assert {turn["status"] for turn in history} == {"complete", "interrupted"}
+
+
+async def test_the_openai_paths(told):
+    ask = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
+    tools = {"model": "fake:tools", "tools": [{"type": "function", "function": TOOL}]}
+    assert (await told("POST", "v1/chat/completions", ask)).json["object"] == "chat.completion"
+    assert (await told("POST", "v1/chat/completions", ask | tools)).json["choices"][0]["message"]["tool_calls"]
+    for more in ({"stream_options": {"include_usage": True}}, tools, {"model": "fake:reasoning"}):
+        assert (await told("POST", "v1/chat/completions", {**ask, "stream": True, **more})).status == 200
+    assert (await told("GET", "v1/models")).json["data"][0]["id"] == "auto"
+    assert (await told("GET", "v1/models/auto")).json["id"] == "auto"
+    assert (await told("GET", "v1/models/nobody:x")).status == 404
+    assert (await told("POST", "v1/chat/completions", {**ask, "nobody": 1})).status == 400
+    assert (await told("POST", "v1/chat/completions", {**ask, "model": "fake:fail-500"})).status == 502
+    assert (await told("POST", "v1/chat/completions", ask, headers={})).status == 401
 
 
 async def test_sessions(told):

@@ -91,7 +91,7 @@ class Function(Body):
     parameters: dict[str, Any] = Field(default={}, description="The JSON Schema of its arguments.")
 
 
-class FunctionTool(Body):
+class WrappedFunction(Body):
     """A tool, as OpenAI's clients write it."""
 
     type: Literal["function"] = Field(description="The only kind.")
@@ -190,7 +190,7 @@ class Ask(Body):
         default=None, alias="continue", description="The session's last turn, which stopped too early, by its id."
     )
     attachments: list[File] = Field(default=[], description="Texts and images that belong to the prompt.")
-    tools: list[Annotated[Function, BeforeValidator(_function, json_schema_input_type=Function | FunctionTool)]] = (
+    tools: list[Annotated[Function, BeforeValidator(_function, json_schema_input_type=Function | WrappedFunction)]] = (
         Field(default=[], description="Tools that may be called.")
     )
     tool_choice: str | None = Field(default=None, description="`auto`, `none`, `required` or a tool's name.")

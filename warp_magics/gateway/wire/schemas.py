@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from . import answers, requests
+from . import answers, openai_answers, openai_bodies, requests
 
 
 def schemas(template: str) -> dict[str, dict[str, Any]]:
@@ -16,7 +16,7 @@ def schemas(template: str) -> dict[str, dict[str, Any]]:
 
     What is answered may have more fields in a later version, and is described so.
     """
-    asked, answered = _models(requests), _models(answers)
+    asked, answered = _models(requests, openai_bodies), _models(answers, openai_answers)
     _, whole = models_json_schema([(kind, "validation") for kind in asked + answered], ref_template=template)
     return {
         name: _plain(schema, open_=name in {kind.__name__ for kind in answered})
@@ -24,10 +24,15 @@ def schemas(template: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _models(module: Any) -> list[type[BaseModel]]:
-    """Return the models that ``module`` makes; Body is what they share."""
-    made = (kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__)
-    return [kind for kind in made if issubclass(kind, BaseModel) and kind is not requests.Body]
+def _models(*modules: Any) -> list[type[BaseModel]]:
+    """Return the models that ``modules`` make, without what only others are made of."""
+    kinds = [
+        kind
+        for module in modules
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if kind.__module__ == module.__name__ and issubclass(kind, BaseModel)
+    ]
+    return [kind for kind in kinds if kind.model_fields and kind is not openai_bodies.Extras]
 
 
 def _plain(schema: dict[str, Any], *, open_: bool) -> dict[str, Any]:
