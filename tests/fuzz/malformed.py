@@ -61,6 +61,25 @@ BODIES: dict[str, bytes] = {
     "an empty continue": b'{"continue": "", "sessionId": "known"}',
     "a place of another": b'{"prompt": "a", "replaces": "nobody", "sessionId": "known"}',
     "a blank stop": b'{"prompt": "a", "stop": ["", "\\ud800"]}',
+    "no messages": b'{"model": "auto", "messages": []}',
+    "a message of nobody": b'{"model": "auto", "messages": [{"role": "nobody", "content": "a"}]}',
+    "a message that is none": b'{"model": "auto", "messages": [null, 1, "a", {}]}',
+    "a message without words": b'{"model": "auto", "messages": [{"role": "user", "content": []}]}',
+    "a message of NUL": rb'{"model": "auto", "messages": [{"role": "user", "content": "\u0000"}]}',
+    "a message of surrogates": rb'{"model": "auto", "messages": [{"role": "user", "content": "\ud800"}]}',
+    "a result of no call": b'{"model": "auto", "messages": [{"role": "tool", "tool_call_id": "x", "content": "a"}]}',
+    "only what a model said": b'{"model": "auto", "messages": [{"role": "assistant", "content": "a"}]}',
+    "a link for an image": b'{"model": "auto", "messages": [{"role": "user", "content": [{"type": "image_url", '
+    b'"image_url": {"url": "http://127.0.0.1:9/x"}}]}]}',
+    "odd extras": b'{"model": "auto", "messages": [{"role": "user", "content": "a"}], "logit_bias": {"x": 1e308}, '
+    b'"top_k": 1e30, "metadata": {"a": "\\u0000"}, "seed": 1e25, "max_tokens": 1e25}',
+    "deep extras": b'{"model": "auto", "messages": [{"role": "user", "content": "a"}], "thinking": '
+    + b'{"a":' * 400
+    + b"1"
+    + b"}" * 400
+    + b"}",
+    "many choices": b'{"model": "auto", "messages": [{"role": "user", "content": "a"}], "n": 2}',
+    "a stream of what is none": b'{"model": "nobody", "stream": true, "messages": [{"role": "user", "content": "a"}]}',
     "a dry run that is none": b'{"prompt": "a", "dryRun": "true"}',
     "a dry run of nothing": b'{"dryRun": true}',
 }
@@ -74,6 +93,9 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "no media type": ("Content-Type: ;;;",),
     "another charset": ("Content-Type: application/json; charset=utf-7",),
     "an encoding": ("Content-Encoding: gzip",),
+    "an odd session": ("x-session-id: a b",),
+    "a long session": (f"x-session-id: {'a' * 3000}",),
+    "an odd count": ("x-stainless-retry-count: -1",),
     "an odd key": ("Idempotency-Key: \x01\u00ff",),
     "a long key": (f"Idempotency-Key: {'a' * 3000}",),
     "an odd place": ("Last-Event-ID: \u00ff-1",),
