@@ -69,6 +69,8 @@ BODIES: dict[str, bytes] = {
     "a message of surrogates": rb'{"model": "auto", "messages": [{"role": "user", "content": "\ud800"}]}',
     "a result of no call": b'{"model": "auto", "messages": [{"role": "tool", "tool_call_id": "x", "content": "a"}]}',
     "only what a model said": b'{"model": "auto", "messages": [{"role": "assistant", "content": "a"}]}',
+    "a refusal without words": b'{"model": "auto", "messages": [{"role": "assistant", "content": [{"type": "refusal", '
+    b'"refusal": ""}]}, {"role": "user", "content": "a"}]}',
     "a link for an image": b'{"model": "auto", "messages": [{"role": "user", "content": [{"type": "image_url", '
     b'"image_url": {"url": "http://127.0.0.1:9/x"}}]}]}',
     "odd extras": b'{"model": "auto", "messages": [{"role": "user", "content": "a"}], "logit_bias": {"x": 1e308}, '

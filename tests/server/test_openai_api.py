@@ -422,3 +422,9 @@ class TestAskedAgainByTheClientItself:
             said = await chat(HELLO, session="s", headers={"Idempotency-Key": "mine"})
         assert said.json["id"] == "chatcmpl-mine"
         assert len(await turns(rest, "s")) == len(fake.requests) == 1
+
+
+async def test_a_refusal_that_says_nothing_is_a_message_without_words(chat, fake):
+    refusal = {"role": "assistant", "content": [{"type": "refusal", "refusal": ""}, {"type": "text", "text": "No."}]}
+    assert (await chat(HELLO, refusal, HELLO)).status == 200
+    assert "No." in json.dumps(fake.requests[-1].body["messages"][1])

@@ -328,7 +328,9 @@ def _text(content: str | list[Any]) -> str:
     if isinstance(content, str):
         return content
     return "\n\n".join(
-        getattr(part, "refusal", None) or part.text for part in content if not isinstance(part, ImagePart)
+        part.refusal if isinstance(part, RefusalPart) else part.text
+        for part in content
+        if not isinstance(part, ImagePart)
     )
 
 
