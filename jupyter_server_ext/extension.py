@@ -110,10 +110,10 @@ class WarpExtension(ExtensionApp):
 
         config = await asyncio.to_thread(self._read_config)
         self._config = config
+        self._counts = Metrics(map(str, config.described))  # first: opening tells of troubles, too
         self._gateway = LocalGateway(config, version=__version__)
         for warning in self._gateway.warnings:
             self.log.warning("warp: %s", warning)
-        self._counts = Metrics(map(str, config.described))
         size = config.limits.body_size
         return Endpoints(self._gateway, session_header=config.session_header, body_size=size, counts=self._counts)
 

@@ -67,8 +67,8 @@ def serve(
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncGenerator[Endpoints, None]:
+        counts = Metrics(map(str, config.described))  # first: opening tells of troubles, too
         gateway = LocalGateway(config, version=__version__)
-        counts = Metrics(map(str, config.described))
         try:
             yield Endpoints(
                 gateway, session_header=config.session_header, body_size=config.limits.body_size, counts=counts

@@ -18,7 +18,7 @@ def main() -> int:
     """Ask both servers and print what they answered."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--seconds", type=float, default=240, help="for each server (240)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="the same one asks the same")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="the same one asks much the same")
     said = parser.parse_args()
     bad = 0
     for server in SERVERS:

@@ -86,7 +86,7 @@ class Target:
 
 
 def fuzz(target: Target, seconds: float, start: int = 0) -> Report:
-    """Ask for so long, in rounds over all operations, and at least one whole round; the same `start` asks the same."""
+    """Ask for so long, in rounds over all operations, and at least one whole round; the same `start` asks much the same."""
     report, until, number = Report(), time.monotonic() + seconds, start
     operations = [found.ok() for found in schemathesis.openapi.from_dict(target.document).get_all_operations()]
     operations.sort(key=lambda one: one.method == "delete")  # else the others of a round find nothing
