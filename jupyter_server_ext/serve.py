@@ -17,7 +17,9 @@ from warp_magics import __version__
 from warp_magics.gateway import LocalGateway, errors
 
 from .asgi import CLOSE_SECONDS, LAST_WORDS_SECONDS, Application
+from .cors import Cors
 from .endpoints import Endpoints
+from .patience import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -72,7 +74,8 @@ def serve(
         finally:
             await gateway.aclose()
 
-    application = Application(opened, tokens, body_size=config.limits.body_size)
+    cors = Cors(config.server.cors_origins, config.session_header)
+    application = Application(opened, tokens, body_size=config.limits.body_size, cors=cors)
     server = _Server(application, when_ready)
     try:
         server.run(sockets=[listening])
@@ -86,7 +89,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,

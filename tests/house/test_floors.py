@@ -43,6 +43,8 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         {
             "settings": (
                 "gateway/providers",
+                "gateway/finding",
+                "gateway/hiding",
                 "gateway/config/[a-z]*",
                 "gateway/config/__init__",
                 "gateway/form",
@@ -155,6 +157,8 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "pytest_plugin",
             ),
             "rest": (
+                "jupyter_server_ext/cors",
+                "jupyter_server_ext/patience",
                 "jupyter_server_ext/chunks",
                 "jupyter_server_ext/feeds",
                 "jupyter_server_ext/endpoints",
@@ -205,7 +209,7 @@ LIBRARIES = {
     "anywidget": ("panel",),
     "traitlets": ("panel", "magics", "jupyter_server_ext/extension"),
     "pytest": ("pytest_plugin",),
-    "uvicorn": ("jupyter_server_ext/serve",),
+    "uvicorn": ("jupyter_server_ext/serve", "jupyter_server_ext/patience"),
     "tornado": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
     "jupyter_server": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
 }
