@@ -65,6 +65,7 @@ class WarpExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Give the handlers their way to the gateway, and kernels to be started the id they know this server by."""
         self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner, warp_scoped=self._scoped)
+        self.settings.update(warp_body_size=self.body_size)
         os.environ[SERVER_ID] = self._server_id
         self._hide_keys()
 
@@ -115,6 +116,13 @@ class WarpExtension(ExtensionApp):
             if self._endpoints is None:
                 self._endpoints = await self._open()
             return self._endpoints
+
+    async def body_size(self) -> int:
+        """Return how many bytes a body may have, reading the configuration first; raises ConfigError."""
+        await self.endpoints()
+        if self._config is None:
+            raise AssertionError("the gateway is open and its configuration is not read")
+        return self._config.limits.body_size
 
     async def _open(self) -> Endpoints:
         from warp_magics import __version__

@@ -15,6 +15,7 @@ from tornado.iostream import StreamClosedError
 from warp_magics.gateway import errors, wire
 
 from . import routes
+from .bodies import Body, hang_up, has_body
 from .endpoints import EventStream, Request, Response, error_response
 
 if TYPE_CHECKING:
@@ -25,17 +26,22 @@ if TYPE_CHECKING:
     from .routes import Route
 
 RESOURCE: Final = "warp"
+READER_SECONDS: Final = 60.0
+"""How long a reader may take nothing of what waits for it."""
 
 
+@web.stream_request_body
 class WarpHandler(APIHandler):
-    """Runs a route and writes what it returns.
+    """Runs a route and writes what it returns; who may not ask, and too large a body, is answered before it is read.
 
-    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_owner`` tells the owner that the
-    configuration sets over whoever asks, and ``warp_scoped``, where there is one, knows the kernels' token.
+    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_body_size`` tells how large a body may
+    be, ``warp_owner`` the owner that the configuration sets over whoever asks, and ``warp_scoped``, where there is one,
+    knows the kernels' token.
     """
 
     auth_resource = RESOURCE
     _work: asyncio.Future[Any] | None = None
+    _body: Body | None = None
 
     @property
     def identity_provider(self) -> IdentityProvider:
@@ -43,6 +49,57 @@ class WarpHandler(APIHandler):
         scoped = self.settings.get("warp_scoped")
         provider = super().identity_provider
         return scoped.wrap(provider) if scoped else provider
+
+    def set_default_headers(self) -> None:
+        """Add to Jupyter's own that no cache keeps an answer."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse strangers and what is too large before the body is read."""
+        try:
+            await self._let_in()
+        except web.HTTPError as error:
+            if not has_body(self.request):
+                raise
+            await self._turn_away(Response(self._complaint(error.status_code, error), error.status_code))
+            return
+        if has_body(self.request):
+            await self._expect_body()
+
+    async def _let_in(self) -> None:
+        await super().prepare()
+        if self.current_user is None and self.request.method in self.closed_verbs:
+            raise web.HTTPError(http.HTTPStatus.FORBIDDEN)
+
+    async def _expect_body(self) -> None:
+        try:
+            size = await self.settings["warp_body_size"]() if self.current_user is not None else None
+        except errors.WarpError as error:
+            await self._turn_away(error_response(error))
+            return
+        self._body = Body(self.request, size)
+        if self._body.is_too_large:
+            await self._turn_away(self._body.refusal())
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Take a part of the body, and refuse at once what becomes too large."""
+        if self._body is not None:
+            self._body.add(chunk)
+            if self._body.is_too_large:
+                await self._turn_away(self._body.refusal())
+
+    async def _turn_away(self, answer: Response) -> None:
+        """Answer while the body still arrives, and close the connection once the answer can have been read."""
+        self.set_status(answer.status)
+        self._set_headers({**answer.headers, "Content-Type": "application/json", "Connection": "close"})
+        data = wire.json_bytes(answer.body)
+        self.set_header("Content-Length", str(len(data)))
+        self.write(data)
+        with contextlib.suppress(StreamClosedError):
+            await self.flush()
+        self.application.log_request(self)
+        await hang_up(self.request)
 
     def owner(self) -> str | None:
         """Return whose sessions are meant; None for a stranger.
@@ -86,7 +143,7 @@ class WarpHandler(APIHandler):
         """Return the request; only once the configuration is read, for that may set the owner."""
         query = {name: tuple(self.get_query_arguments(name)) for name in self.request.query_arguments}
         headers = {name.lower(): value for name, value in self.request.headers.items()}
-        return Request(self.owner(), self.request.body, query, headers)
+        return Request(self.owner(), self._body.data if self._body else b"", query, headers)
 
     def _write(self, answer: Response) -> None:
         self.set_status(answer.status)
@@ -108,12 +165,20 @@ class WarpHandler(APIHandler):
             await answer.chunks.aclose()  # one that left before the first chunk has never been passed any
 
     async def _pass_on(self, answer: EventStream) -> None:
-        await self.flush()
+        await self._flush()
         async for chunk in answer.chunks:
             self.write(chunk)
-            await self.flush()
+            await self._flush()
         # APIHandler.finish would set the type to JSON; the headers are out, so there is nothing left to set.
         web.RequestHandler.finish(self)
+
+    async def _flush(self) -> None:
+        """Wait until the reader has taken what was written; one that takes nothing is let go."""
+        try:
+            async with asyncio.timeout(READER_SECONDS):
+                await self.flush()
+        except TimeoutError:
+            raise StreamClosedError from None
 
     def _set_headers(self, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
@@ -127,15 +192,21 @@ class WarpHandler(APIHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer in the gateway's shape of an error, whatever raised it."""
-        message = _told(status_code, kwargs.get("exc_info", (None, None))[1])
-        if status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
-            message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.verbs))
         self.set_header("Content-Type", "application/json")
-        web.RequestHandler.finish(self, wire.json_bytes({"code": _code(status_code), "message": message}))
+        complaint = self._complaint(status_code, kwargs.get("exc_info", (None, None))[1])
+        web.RequestHandler.finish(self, wire.json_bytes(complaint))
+
+    def _complaint(self, status: int, error: object) -> dict[str, str]:
+        message = _told(status, error)
+        if status == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
+            message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
+        return {"code": _code(status), "message": message}
 
     verbs: tuple[str, ...] = ()
+    closed_verbs: tuple[str, ...] = ()
+    """Those that only users may ask with."""
 
 
 def _told(status: int, error: object) -> str:
@@ -156,7 +227,11 @@ class UnknownHandler(WarpHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse before anything else is looked at."""
-        self._write(routes.unmatched(self.request.path))
+        answer = routes.unmatched(self.request.path)
+        if has_body(self.request):
+            await self._turn_away(answer)
+        else:
+            self._write(answer)
 
 
 def _method(route: Route) -> Callable[..., Awaitable[None] | None]:
@@ -168,15 +243,19 @@ def _method(route: Route) -> Callable[..., Awaitable[None] | None]:
     return web.authenticated(authorized(route.action, resource=RESOURCE)(answer))
 
 
+def _members(of: list[Route]) -> dict[str, Any]:
+    """Return what makes a handler the handler of these routes, which are of one path."""
+    methods = {route.verb.lower(): _method(route) for route in of}
+    closed = tuple(route.verb for route in of if not route.open)
+    return {**methods, "verbs": tuple(route.verb for route in of), "closed_verbs": closed}
+
+
 def _handlers() -> list[tuple[str, type[WarpHandler]]]:
     """Return one handler for each path, with the verbs that the table gives it."""
-    methods: dict[str, dict[str, Any]] = {}
+    paths: dict[str, list[Route]] = {}
     for route in routes.ROUTES:
-        methods.setdefault(route.pattern, {})[route.verb.lower()] = _method(route)
-    known = [
-        (pattern, type("RouteHandler", (WarpHandler,), {**verbs, "verbs": tuple(verb.upper() for verb in verbs)}))
-        for pattern, verbs in methods.items()
-    ]
+        paths.setdefault(route.pattern, []).append(route)
+    known = [(pattern, type("RouteHandler", (WarpHandler,), _members(of))) for pattern, of in paths.items()]
     return [*known, (r".*", UnknownHandler)]
 
 

@@ -32,38 +32,46 @@ class Protocol(HttpToolsProtocol):
         self._is_sending = False
 
     def connection_made(self, transport: Any) -> None:
+        """Wait for headers from now on."""
         super().connection_made(transport)
         self._sender.set(HEAD_SECONDS, transport.abort, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
         self._sender.cancel()
         self._reader.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
+        """Wait for the rest of the headers."""
         super().on_message_begin()
         self._is_sending = True
         self._sender.set(HEAD_SECONDS, self.transport.abort, self.loop)
 
     def on_headers_complete(self) -> None:
+        """Leave the body to the application, which answers where it is too slow."""
         self._sender.cancel()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        """Know the whole request."""
         self._is_sending = False
         self._sender.cancel()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """Hang up soon on whoever still sends what is answered already."""
         super().on_response_complete()
         if self._is_sending:
             self._sender.set(LINGER_SECONDS, self.transport.close, self.loop)
 
     def pause_writing(self) -> None:
+        """Wait for the reader."""
         self._reader.set(READER_SECONDS, self.transport.abort, self.loop)
         super().pause_writing()
 
     def resume_writing(self) -> None:
+        """Wait for the reader no more."""
         self._reader.cancel()
         super().resume_writing()
 

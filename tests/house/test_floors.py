@@ -165,6 +165,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/routes",
                 "jupyter_server_ext/scoped",
                 "jupyter_server_ext/openai_api",
+                "jupyter_server_ext/bodies",
                 "jupyter_server_ext/handlers",
                 "jupyter_server_ext/asgi",
                 "jupyter_server_ext/toml_text",
@@ -210,7 +211,12 @@ LIBRARIES = {
     "traitlets": ("panel", "magics", "jupyter_server_ext/extension"),
     "pytest": ("pytest_plugin",),
     "uvicorn": ("jupyter_server_ext/serve", "jupyter_server_ext/patience"),
-    "tornado": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
+    "tornado": (
+        "jupyter_server_ext/bodies",
+        "jupyter_server_ext/handlers",
+        "jupyter_server_ext/scoped",
+        "jupyter_server_ext/extension",
+    ),
     "jupyter_server": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
 }
 
