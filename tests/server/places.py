@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,15 @@ from jupyter_server.auth import IdentityProvider, User
 from traitlets.config import Config
 
 from jupyter_server_ext.asgi import Application
-from jupyter_server_ext.cors import Cors
 from jupyter_server_ext.endpoints import Endpoints
 from jupyter_server_ext.patience import Protocol
+from jupyter_server_ext.serve import listen
 from warp_magics import gateway as warp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
+
+    from jupyter_server_ext.cors import Cors
 
 SECONDS = 20.0
 OWNERS = 4000
@@ -86,23 +87,19 @@ class Place:
         return "\r\n".join([f"{verb} {self.base}{path} HTTP/1.1", host, *told, *lines, "", ""]).encode()
 
 
-OpenPlace = "Callable[..., Awaitable[Place]]"
-
-
 @pytest.fixture(params=["jupyter", "alone"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def jp_server_config(configure: Any) -> Config:
-    configure("ok")
+def owners() -> Config:
+    """What a module's `jp_server_config` says for a Jupyter Server that has users."""
     server = {"jpserver_extensions": {"jupyter_server_ext": True}, "identity_provider_class": ByHeader}
     return Config({"ServerApp": server})
 
 
 @pytest.fixture
-def open_place(request: pytest.FixtureRequest, kind: str, configure: Any, jp_asyncio_loop: Any) -> Any:
+def open_place(request: pytest.FixtureRequest, kind: str, configure: Any, jp_asyncio_loop: Any) -> Iterator[Any]:
     """`await open_place("ok", limits=…)`: the server with this configuration."""
     held = contextlib.AsyncExitStack()
     if kind == "jupyter":
@@ -139,9 +136,9 @@ async def _served(config: warp.WarpConfig, cors: Cors | None, body_seconds: floa
     server = uvicorn.Server(
         uvicorn.Config(app, http=Protocol, ws="none", lifespan="on", log_config=None, timeout_graceful_shutdown=5)
     )
-    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listening = listen("127.0.0.1", 0)
     task = asyncio.ensure_future(server._serve(sockets=[listening]))
-    while not server.started:  # noqa: ASYNC110 - it has no event for it
+    while not server.started:
         assert not task.done(), "it did not start"
         await asyncio.sleep(0.005)
     try:

@@ -8,12 +8,18 @@ import tracemalloc
 
 import pytest
 
-from tests.server.places import jp_server_config, kind, open_place  # noqa: F401 - fixtures
+from tests.server.places import owners
 
 LIMIT = 100_000
 LIMITS = f"body_size = {LIMIT}"
 PIECE = b"x" * 65536
 REFUSED = {"jupyter": 403, "alone": 401}
+
+
+@pytest.fixture
+def jp_server_config(configure):
+    configure("ok")
+    return owners()
 
 
 @pytest.fixture
