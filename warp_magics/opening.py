@@ -146,8 +146,8 @@ def near() -> Connection:
     if pid and os.environ.get(KEYS_HIDDEN):
         raise errors.GatewayUnreachable(
             "This kernel's Jupyter Server answers for its kernels (server.hide_keys), and cannot be asked: "
-            f"{passed or 'it has not told where its gateway is.'} Restart it once that is put right; with "
-            "`hide_keys = false` under [server] of its warp.toml kernels have the keys, too, and answer themselves."
+            f"{passed or 'it has not told where its gateway is.'} Whoever runs it can put that right; "
+            "with `hide_keys = false` under [server] of its warp.toml kernels have the keys, too, and answer themselves."
         )
     return _in_this_process(passed)
 
