@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
+.PHONY: help venv demo-model system clients demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ demo: venv $(if $(KEY),,demo-model) ## a notebook and a REST client in one conve
 	@exec $(BIN)/python deploy/demo/demo.py $(if $(HEADLESS),--headless)
 
 # What the suite starts besides Python: package, and a command of it.
-SYSTEM := chromium:chromium redis-server:redis-server nodejs:node curl:curl iproute2:ip
+SYSTEM := chromium:chromium redis-server:redis-server nodejs:node npm:npm curl:curl iproute2:ip
 
 system:
 	@missing=; for pair in $(SYSTEM); do command -v "$${pair#*:}" >/dev/null || missing="$$missing $${pair%%:*}"; done; \
@@ -50,7 +50,15 @@ system:
 		$(APT) update -q && DEBIAN_FRONTEND=noninteractive $(APT) install -q -y --no-install-recommends $$missing; \
 	else echo "the tests need these programs, please install them:$$missing (Debian: apt-get install$$missing)" >&2; exit 1; fi
 
-test: system venv demo-model lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
+clients: system .venv-clients/.stamp ## other makers' clients of the OpenAI paths, for the tests of these
+
+.venv-clients/.stamp: tests/clients/requirements.txt tests/clients/package-lock.json
+	"$(PYTHON)" -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	npm ci --prefix tests/clients --no-audit --no-fund --silent
+	@touch $@
+
+test: system venv demo-model clients lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST)
 	$(BIN)/coverage combine --quiet

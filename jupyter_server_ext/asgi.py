@@ -15,6 +15,7 @@ from warp_magics.gateway import errors, wire
 
 from .cors import SAFE_HEADERS, Cors
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
+from .openai_api import shaped
 from .routes import allowed, match, unmatched
 
 if TYPE_CHECKING:
@@ -110,11 +111,12 @@ class Application:
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
-            await _respond(send, refused.answer, head=head)
+            await _respond(send, shaped(_below(scope) or "", refused.answer), head=head)
             return
         except _Left:
             return
-        work = asyncio.ensure_future(self._work(route, request, groups, send, head=head))
+        path = _below(scope) or ""
+        work = asyncio.ensure_future(self._work(path, route, request, groups, send, head=head))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         left = asyncio.ensure_future(_left(receive))
@@ -158,16 +160,15 @@ class Application:
 
     def _route(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Route, dict[str, str]]:
         """Return the route that is asked for; raises _Refused, also with the answer to a browser that asks before."""
-        path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-        below = path.removeprefix(BELOW)
+        below = _below(scope)
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-        if verb == "OPTIONS" and below != path and (verbs := allowed(below)):
+        if verb == "OPTIONS" and below is not None and (verbs := allowed(below)):
             told = self._cors.preflight(headers, verbs)
             if told is not None:
                 raise _Refused(Response(None, http.HTTPStatus.NO_CONTENT, told))
-        found = match(verb, below) if below != path else None
+        found = None if below is None else match(verb, below)
         if found is None:
-            raise _Refused(unmatched(below))
+            raise _Refused(unmatched(scope["path"] if below is None else below))
         return found
 
     def _owner(self, authorization: str) -> str | None:
@@ -194,13 +195,15 @@ class Application:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _work(self, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool) -> None:
+    async def _work(
+        self, path: str, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool
+    ) -> None:
         """Answer; cancelled where the reader has left, and where the server ends."""
         answer = await self._answer(route, request, groups)
         if isinstance(answer, EventStream):
             await self._pass_on(send, answer, head=head)
         else:
-            await _respond(send, answer, head=head)
+            await _respond(send, shaped(path, answer), head=head)
 
     async def _answer(self, route: Route, request: Request, groups: Mapping[str, str]) -> Response | EventStream:
         try:
@@ -240,6 +243,12 @@ class _Refused(Exception):
 
 class _Left(Exception):
     """Who was asking has gone."""
+
+
+def _below(scope: Scope) -> str | None:
+    """Return the path below ``warp/``, still percent-encoded; None for another."""
+    path = str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
+    return path.removeprefix(BELOW) if path.startswith(BELOW) else None
 
 
 def _headers(scope: Scope) -> dict[str, str]:

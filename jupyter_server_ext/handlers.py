@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.iostream import StreamClosedError
 
@@ -17,6 +18,7 @@ from warp_magics.gateway import errors, wire
 from . import routes
 from .bodies import Body, hang_up, has_body
 from .endpoints import EventStream, Request, Response, error_response
+from .openai_api import BELOW, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -62,7 +64,7 @@ class WarpHandler(APIHandler):
         except web.HTTPError as error:
             if not has_body(self.request):
                 raise
-            await self._turn_away(Response(self._complaint(error.status_code, error), error.status_code))
+            await self._turn_away(self._complaint(error.status_code, error))
             return
         if has_body(self.request):
             await self._expect_body()
@@ -91,6 +93,7 @@ class WarpHandler(APIHandler):
 
     async def _turn_away(self, answer: Response) -> None:
         """Answer while the body still arrives, and close the connection once the answer can have been read."""
+        answer = shaped(self.below, answer)
         self.set_status(answer.status)
         self._set_headers({**answer.headers, "Content-Type": "application/json", "Connection": "close"})
         data = wire.json_bytes(answer.body)
@@ -145,7 +148,13 @@ class WarpHandler(APIHandler):
         headers = {name.lower(): value for name, value in self.request.headers.items()}
         return Request(self.owner(), self._body.data if self._body else b"", query, headers)
 
+    @property
+    def below(self) -> str:
+        """The path below ``warp/``."""
+        return str(self.request.path).removeprefix(url_path_join(self.base_url, "warp/"))
+
     def _write(self, answer: Response) -> None:
+        answer = shaped(self.below, answer)
         self.set_status(answer.status)
         self._set_headers(answer.headers)
         if answer.body is None:
@@ -194,15 +203,18 @@ class WarpHandler(APIHandler):
         """Answer in the gateway's shape of an error, whatever raised it."""
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.verbs))
+        answer = self._complaint(status_code, kwargs.get("exc_info", (None, None))[1])
+        self.set_status(answer.status)
         self.set_header("Content-Type", "application/json")
-        complaint = self._complaint(status_code, kwargs.get("exc_info", (None, None))[1])
-        web.RequestHandler.finish(self, wire.json_bytes(complaint))
+        web.RequestHandler.finish(self, wire.json_bytes(answer.body))
 
-    def _complaint(self, status: int, error: object) -> dict[str, str]:
+    def _complaint(self, status: int, error: object) -> Response:
         message = _told(status, error)
         if status == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
             message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
-        return {"code": _code(status), "message": message}
+            if self.below.startswith(BELOW):  # by this status OpenAI's clients know a wrong key
+                status = http.HTTPStatus.UNAUTHORIZED
+        return shaped(self.below, Response({"code": _code(status), "message": message}, status))
 
     verbs: tuple[str, ...] = ()
     closed_verbs: tuple[str, ...] = ()
