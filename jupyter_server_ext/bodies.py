@@ -84,3 +84,9 @@ async def hang_up(request: HTTPServerRequest) -> None:
                 if tail == _LAST_CHUNK:
                     break
     connection.close()
+
+
+def close(request: HTTPServerRequest) -> None:
+    """Close the connection of a request at once, whatever its reader has not taken yet."""
+    connection: Any = request.connection
+    connection.close()

@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from warp_magics.gateway import errors, wire
 
 from . import routes
-from .bodies import Body, hang_up, has_body
+from .bodies import Body, close, hang_up, has_body
 from .endpoints import EventStream, Request, Response, error_response
 from .openai_api import BELOW, shaped
 
@@ -187,6 +187,7 @@ class WarpHandler(APIHandler):
             async with asyncio.timeout(READER_SECONDS):
                 await self.flush()
         except TimeoutError:
+            close(self.request)
             raise StreamClosedError from None
 
     def _set_headers(self, headers: Mapping[str, str]) -> None:
