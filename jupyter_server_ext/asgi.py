@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 from warp_magics.gateway import errors, wire
 
+from .cors import SAFE_HEADERS, Cors
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
 from .openai_api import shaped
-from .routes import match, path_of, read_query, unmatched
+from .routes import allowed, match, path_of, read_query, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -36,6 +37,8 @@ LAST_WORDS_SECONDS: Final = 1.0
 """How long readers have, once the gateway has closed, to be sent what is left for them."""
 _ROUTE: Final = "warp.route"
 """What a scope is told of the route that was found, for whoever counts."""
+BODY_SECONDS: Final = 120.0
+"""How long a body may take to arrive."""
 _END: Final = {"type": "http.response.body", "body": b""}
 _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 
@@ -43,7 +46,8 @@ _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 class Application:
     """``opened()`` opens the endpoints at the server's start and closes what is behind them at its end.
 
-    ``tokens`` holds the owner of each token that is let in; ``body_size`` is in bytes.
+    ``tokens`` holds the owner of each token that is let in; ``body_size`` is in bytes. ``cors`` knows the pages of
+    elsewhere that may ask.
     """
 
     def __init__(
@@ -52,8 +56,12 @@ class Application:
         tokens: Mapping[str, str],
         *,
         body_size: int,
+        body_seconds: float = BODY_SECONDS,
+        cors: Cors | None = None,
     ) -> None:
         self._opened = opened
+        self._cors = cors or Cors()
+        self._body_seconds = body_seconds
         self._owners = {token.encode(): owner for token, owner in tokens.items()}
         self._body_size = body_size
         self._held = contextlib.AsyncExitStack()
@@ -101,6 +109,7 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
+        send = self._with_cors(scope, send)
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
@@ -123,20 +132,49 @@ class Application:
         if not work.cancelled():
             work.result()
 
+    def _with_cors(self, scope: Scope, send: Send) -> Send:
+        """Return ``send`` with what the asking page's browser is told besides."""
+        origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+        more = _raw(self._cors.headers(origin))
+
+        async def telling(message: Message) -> None:
+            if more and message["type"] == "http.response.start":
+                known = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(one for one in more if one[0] not in known)]
+            await send(message)
+
+        return telling
+
     async def _asked(self, scope: Scope, receive: Receive) -> tuple[Route, dict[str, str], Request]:
         """Return what is asked, and of which route; raises _Refused before more is read than needed, and _Left."""
         headers = _headers(scope)
         try:
-            route, groups = _route(scope)
+            route, groups = self._route(scope, headers)
             scope[_ROUTE] = path_of(route.pattern)
             owner = self._owner(headers.get("authorization", ""))
             if owner is None and not route.open:
                 raise _Refused(_stranger())
             query = read_query(scope["query_string"].decode("latin-1"))
-            body = await self._body(headers, receive)
+            async with asyncio.timeout(self._body_seconds):
+                body = await self._body(headers, receive)
+        except TimeoutError:
+            raise _Refused(_too_slow(self._body_seconds)) from None
         except errors.WarpError as error:
             raise _Refused(error_response(error)) from None
         return route, groups, Request(owner, body, query, headers)
+
+    def _route(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Route, dict[str, str]]:
+        """Return the route that is asked for; raises _Refused, also with the answer to a browser that asks before."""
+        below = _below(scope)
+        verb = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if verb == "OPTIONS" and below is not None and (verbs := allowed(below)):
+            told = self._cors.preflight(headers, verbs)
+            if told is not None:
+                raise _Refused(Response(None, http.HTTPStatus.NO_CONTENT, told))
+        found = None if below is None else match(verb, below)
+        if found is None:
+            raise _Refused(unmatched(scope["path"] if below is None else below))
+        return found
 
     def _owner(self, authorization: str) -> str | None:
         """Return the owner of the token that a request carries; None for a stranger. Its time tells nothing."""
@@ -225,15 +263,6 @@ def _below(scope: Scope) -> str | None:
     return path.removeprefix(BELOW) if path.startswith(BELOW) else None
 
 
-def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
-    below = _below(scope)
-    verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-    found = None if below is None else match(verb, below)
-    if found is None:
-        raise _Refused(unmatched(scope["path"] if below is None else below))
-    return found
-
-
 def _headers(scope: Scope) -> dict[str, str]:
     """Return the headers by their names in lower case; one that came twice matches nothing that is compared whole."""
     headers: dict[str, str] = {}
@@ -263,8 +292,17 @@ async def _respond(send: Send, answer: Response, *, head: bool) -> None:
 
 
 def _start(status: int, headers: Mapping[str, str]) -> Message:
-    told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": int(status), "headers": told}
+    told = {**SAFE_HEADERS, **{name.lower(): value for name, value in headers.items()}}
+    return {"type": "http.response.start", "status": int(status), "headers": _raw(told)}
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _too_slow(seconds: float) -> Response:
+    status = http.HTTPStatus.REQUEST_TIMEOUT
+    return Response({"code": status.name, "message": f"The body did not arrive within {seconds:g} s."}, status)
 
 
 def _stranger() -> Response:

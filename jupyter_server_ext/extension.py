@@ -14,11 +14,13 @@ from jupyter_server.utils import url_path_join
 from traitlets import Unicode
 from traitlets.config import Application
 
-from warp_magics.gateway import SERVER_ID, Announcement, announce, withdraw
+from warp_magics.gateway import KEYS_HIDDEN, SERVER_ID, Announcement, announce, hide_keys, withdraw
 
 from .scoped import Scoped
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jupyter_server.serverapp import ServerApp
 
     from warp_magics.gateway import LocalGateway, WarpConfig
@@ -50,6 +52,7 @@ class WarpExtension(ExtensionApp):
         self._scoped = Scoped(self._token, self.kernel_owner)
         self._announced: Path | None = None
         self._counts: Metrics | None = None
+        self._env: Mapping[str, str] = os.environ
 
     @classmethod
     def section_names(cls) -> list[str]:
@@ -64,8 +67,23 @@ class WarpExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Give the handlers their way to the gateway, and kernels to be started the id they know this server by."""
         self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner, warp_scoped=self._scoped)
-        self.settings["warp_count"] = self.count
+        self.settings.update(warp_body_size=self.body_size, warp_count=self.count)
         os.environ[SERVER_ID] = self._server_id
+        self._hide_keys()
+
+    def _hide_keys(self) -> None:
+        """Keep keys from whatever this server starts, and in memory for its own configuration; CONFIG.md says when."""
+        os.environ.pop(KEYS_HIDDEN, None)  # of a server in whose terminal this one was started
+        if hidden := hide_keys(os.environ, *self._places()):
+            self._env = hidden
+            os.environ[KEYS_HIDDEN] = "1"
+            self.log.info("warp: kept from kernels and terminals: %s", ", ".join(hidden.taken) or "no key is set")
+
+    def _places(self) -> tuple[Path | None, list[Path]]:
+        """Return the file that is named here, and the folders in which one is looked for."""
+        from jupyter_core.paths import jupyter_config_path
+
+        return Path(self.config_file) if self.config_file else None, [Path(one) for one in jupyter_config_path()]
 
     def initialize_handlers(self) -> None:
         """Put the paths below ``{base_url}warp/``."""
@@ -101,6 +119,13 @@ class WarpExtension(ExtensionApp):
                 self._endpoints = await self._open()
             return self._endpoints
 
+    async def body_size(self) -> int:
+        """Return how many bytes a body may have, reading the configuration first; raises ConfigError."""
+        await self.endpoints()
+        if self._config is None:
+            raise AssertionError("the gateway is open and its configuration is not read")
+        return self._config.limits.body_size
+
     async def _open(self) -> Endpoints:
         from warp_magics import __version__
         from warp_magics.gateway import LocalGateway
@@ -123,12 +148,10 @@ class WarpExtension(ExtensionApp):
             self._endpoints.count(path, method, status)
 
     def _read_config(self) -> WarpConfig:
-        from jupyter_core.paths import jupyter_config_path
-
         from warp_magics.gateway import load_config
 
-        named = Path(self.config_file) if self.config_file else None
-        return load_config(path=named, folders=[Path(folder) for folder in jupyter_config_path()])
+        named, folders = self._places()
+        return load_config(path=named, folders=folders, env=self._env)
 
     async def stop_extension(self) -> None:
         """Take back what kernels were told; stop live answers, keep their parts, close connections."""

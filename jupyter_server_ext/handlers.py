@@ -16,6 +16,7 @@ from tornado.iostream import StreamClosedError
 from warp_magics.gateway import errors, wire
 
 from . import routes
+from .bodies import Body, close, hang_up, has_body
 from .endpoints import EventStream, Request, Response, error_response
 from .openai_api import BELOW, shaped
 
@@ -27,17 +28,22 @@ if TYPE_CHECKING:
     from .routes import Route
 
 RESOURCE: Final = "warp"
+READER_SECONDS: Final = 60.0
+"""How long a reader may take nothing of what waits for it."""
 
 
+@web.stream_request_body
 class WarpHandler(APIHandler):
-    """Runs a route and writes what it returns.
+    """Runs a route and writes what it returns; who may not ask, and too large a body, is answered before it is read.
 
-    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_owner`` tells the owner that the
-    configuration sets over whoever asks, and ``warp_scoped``, where there is one, knows the kernels' token.
+    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_body_size`` tells how large a body may
+    be, ``warp_owner`` the owner that the configuration sets over whoever asks, and ``warp_scoped``, where there is one,
+    knows the kernels' token.
     """
 
     auth_resource = RESOURCE
     _work: asyncio.Future[Any] | None = None
+    _body: Body | None = None
 
     @property
     def identity_provider(self) -> IdentityProvider:
@@ -45,6 +51,58 @@ class WarpHandler(APIHandler):
         scoped = self.settings.get("warp_scoped")
         provider = super().identity_provider
         return scoped.wrap(provider) if scoped else provider
+
+    def set_default_headers(self) -> None:
+        """Add to Jupyter's own that no cache keeps an answer."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse strangers and what is too large before the body is read."""
+        try:
+            await self._let_in()
+        except web.HTTPError as error:
+            if not has_body(self.request):
+                raise
+            await self._turn_away(self._complaint(error.status_code, error))
+            return
+        if has_body(self.request):
+            await self._expect_body()
+
+    async def _let_in(self) -> None:
+        await super().prepare()
+        if self.current_user is None and self.request.method in self.closed_verbs:
+            raise web.HTTPError(http.HTTPStatus.FORBIDDEN)
+
+    async def _expect_body(self) -> None:
+        try:
+            size = await self.settings["warp_body_size"]() if self.current_user is not None else None
+        except errors.WarpError as error:
+            await self._turn_away(error_response(error))
+            return
+        self._body = Body(self.request, size)
+        if self._body.is_too_large:
+            await self._turn_away(self._body.refusal())
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Take a part of the body, and refuse at once what becomes too large."""
+        if self._body is not None:
+            self._body.add(chunk)
+            if self._body.is_too_large:
+                await self._turn_away(self._body.refusal())
+
+    async def _turn_away(self, answer: Response) -> None:
+        """Answer while the body still arrives, and close the connection once the answer can have been read."""
+        answer = shaped(self.below, answer)
+        self.set_status(answer.status)
+        self._set_headers({**answer.headers, "Content-Type": "application/json", "Connection": "close"})
+        data = wire.json_bytes(answer.body)
+        self.set_header("Content-Length", str(len(data)))
+        self.write(data)
+        with contextlib.suppress(StreamClosedError):
+            await self.flush()
+        self.application.log_request(self)
+        await hang_up(self.request)
 
     def owner(self) -> str | None:
         """Return whose sessions are meant; None for a stranger.
@@ -88,7 +146,7 @@ class WarpHandler(APIHandler):
         """Return the request; only once the configuration is read, for that may set the owner."""
         query = routes.read_query(self.request.query)
         headers = {name.lower(): value for name, value in self.request.headers.items()}
-        return Request(self.owner(), self.request.body, query, headers)
+        return Request(self.owner(), self._body.data if self._body else b"", query, headers)
 
     @property
     def below(self) -> str:
@@ -116,12 +174,21 @@ class WarpHandler(APIHandler):
             await answer.chunks.aclose()  # one that left before the first chunk has never been passed any
 
     async def _pass_on(self, answer: EventStream) -> None:
-        await self.flush()
+        await self._flush()
         async for chunk in answer.chunks:
             self.write(chunk)
-            await self.flush()
+            await self._flush()
         # APIHandler.finish would set the type to JSON; the headers are out, so there is nothing left to set.
         web.RequestHandler.finish(self)
+
+    async def _flush(self) -> None:
+        """Wait until the reader has taken what was written; one that takes nothing is let go."""
+        try:
+            async with asyncio.timeout(READER_SECONDS):
+                await self.flush()
+        except TimeoutError:
+            close(self.request)
+            raise StreamClosedError from None
 
     def _set_headers(self, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
@@ -135,18 +202,20 @@ class WarpHandler(APIHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer in the gateway's shape of an error, whatever raised it."""
-        message = _told(status_code, kwargs.get("exc_info", (None, None))[1])
-        stranger = status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None)
-        if stranger:
-            message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.verbs))
-        if stranger and self.below.startswith(BELOW):  # by this status OpenAI's clients know a wrong key
-            status_code = http.HTTPStatus.UNAUTHORIZED
-        answer = shaped(self.below, Response({"code": _code(status_code), "message": message}, status_code))
+        answer = self._complaint(status_code, kwargs.get("exc_info", (None, None))[1])
         self.set_status(answer.status)
         self.set_header("Content-Type", "application/json")
         web.RequestHandler.finish(self, wire.json_bytes(answer.body))
+
+    def _complaint(self, status: int, error: object) -> Response:
+        message = _told(status, error)
+        if status == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
+            message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
+            if self.below.startswith(BELOW):  # by this status OpenAI's clients know a wrong key
+                status = http.HTTPStatus.UNAUTHORIZED
+        return shaped(self.below, Response({"code": _code(status), "message": message}, status))
 
     def on_finish(self) -> None:
         """Count the request."""
@@ -155,6 +224,8 @@ class WarpHandler(APIHandler):
         super().on_finish()
 
     verbs: tuple[str, ...] = ()
+    closed_verbs: tuple[str, ...] = ()
+    """Those that only users may ask with."""
     route_path: str | None = None
 
 
@@ -176,7 +247,11 @@ class UnknownHandler(WarpHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse before anything else is looked at."""
-        self._write(routes.unmatched(self.request.path))
+        answer = routes.unmatched(self.request.path)
+        if has_body(self.request):
+            await self._turn_away(answer)
+        else:
+            self._write(answer)
 
 
 def _method(route: Route) -> Callable[..., Awaitable[None] | None]:
@@ -188,18 +263,21 @@ def _method(route: Route) -> Callable[..., Awaitable[None] | None]:
     return web.authenticated(authorized(route.action, resource=RESOURCE)(answer))
 
 
+def _members(of: list[Route]) -> dict[str, Any]:
+    """Return what makes a handler the handler of these routes, which are of one path."""
+    methods = {route.verb.lower(): _method(route) for route in of}
+    closed = tuple(route.verb for route in of if not route.open)
+    told = {"verbs": tuple(route.verb for route in of), "closed_verbs": closed}
+    return {**methods, **told, "route_path": routes.path_of(of[0].pattern)}
+
+
 def _handlers() -> list[tuple[str, type[WarpHandler]]]:
     """Return one handler for each path, with the verbs that the table gives it."""
-    methods: dict[str, dict[str, Any]] = {}
+    paths: dict[str, list[Route]] = {}
     for route in routes.ROUTES:
-        methods.setdefault(route.pattern, {})[route.verb.lower()] = _method(route)
-    known = [(pattern, _handler(pattern, verbs)) for pattern, verbs in methods.items()]
+        paths.setdefault(route.pattern, []).append(route)
+    known = [(pattern, type("RouteHandler", (WarpHandler,), _members(of))) for pattern, of in paths.items()]
     return [*known, (r".*", UnknownHandler)]
-
-
-def _handler(pattern: str, verbs: Mapping[str, Any]) -> type[WarpHandler]:
-    told = {"verbs": tuple(verb.upper() for verb in verbs), "route_path": routes.path_of(pattern)}
-    return type("RouteHandler", (WarpHandler,), {**verbs, **told})
 
 
 ROUTES: Final = _handlers()

@@ -17,8 +17,10 @@ from warp_magics import __version__
 from warp_magics.gateway import LocalGateway, errors
 
 from .asgi import CLOSE_SECONDS, LAST_WORDS_SECONDS, Application
+from .cors import Cors
 from .endpoints import Endpoints
 from .metrics import Metrics
+from .patience import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -35,12 +37,16 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        return socket.create_server(address, family=family, backlog=_BACKLOG)
+        listening = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
         named = isinstance(error, socket.gaierror) or not error.errno  # else its text repeats the address
         why = error.strerror or str(error) if named else os.strerror(error.errno or 0)
         instead = ". Take another port; `jupyter warp --port 0` picks one" if error.errno == errno.EADDRINUSE else ""
         raise errors.ConfigError(f"Cannot listen at {host}:{port}: {why}{instead}.") from None
+    # Connections inherit it. asyncio sets it only for sockets that name their protocol, which this one does not; without
+    # it an answer's body waits until the client has acknowledged its headers: 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def url_of(listening: socket.socket) -> str:
@@ -77,7 +83,8 @@ def serve(
             await gateway.aclose()
             counts.close()
 
-    application = Application(opened, tokens, body_size=config.limits.body_size)
+    cors = Cors(config.server.cors_origins, config.session_header)
+    application = Application(opened, tokens, body_size=config.limits.body_size, cors=cors)
     server = _Server(application, when_ready)
     try:
         server.run(sockets=[listening])
@@ -91,7 +98,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -120,10 +120,13 @@ def taped(used: Tape, ask: Callable[[ChatRequest], AsyncGenerator[Event, None]] 
 
 
 def near() -> Connection:
-    """Return a connection to the gateway of this kernel's server, else to one in this process."""
+    """Return a connection to the gateway of this kernel's server, else to one in this process.
+
+    Raises GatewayUnreachable where the server keeps its keys and cannot be asked: what it allows and limits holds here.
+    """
     from jupyter_core.paths import jupyter_runtime_dir
 
-    from .gateway import announcements, errors, parent_server
+    from .gateway import KEYS_HIDDEN, announcements, errors, parent_server
 
     passed = ""
     pid, server_id = parent_server(os.environ) or (0, "")
@@ -140,6 +143,12 @@ def near() -> Connection:
             return at
         at.close()
         passed = "No model is configured there."
+    if pid and os.environ.get(KEYS_HIDDEN):
+        raise errors.GatewayUnreachable(
+            "This kernel's Jupyter Server answers for its kernels (server.hide_keys), and cannot be asked: "
+            f"{passed or 'it has not told where its gateway is.'} Whoever runs it can put that right; "
+            "with `hide_keys = false` under [server] of its warp.toml kernels have the keys, too, and answer themselves."
+        )
     return _in_this_process(passed)
 
 

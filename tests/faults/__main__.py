@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from . import cancel
+from . import cancel, crowd
 from .cases import CASES
 from .doors import doors, run, world
 
@@ -39,6 +39,10 @@ def main() -> int:
         for way in cancel.WAYS:
             took = cancel.seconds(place, gateway, cell, way)  # type: ignore[arg-type]
             print(f"{way}: the provider knows after {1000 * took:.1f} ms (promised: {1000 * cancel.PROMISED:.0f})")  # noqa: T201
+    print(f"\n{'prompts beside 200 slow clients and 1,000 idle streams':54}  before  during (median, ms)")  # noqa: T201
+    for measured in crowd.rows():
+        bad += measured.wrong
+        print(f"{measured.server:54}  {1000 * measured.before:6.1f}  {1000 * measured.during:6.1f}", flush=True)  # noqa: T201
     print(f"{bad} wrong")  # noqa: T201
     return 1 if bad else 0
 

@@ -43,6 +43,8 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         {
             "settings": (
                 "gateway/providers",
+                "gateway/finding",
+                "gateway/hiding",
                 "gateway/config/[a-z]*",
                 "gateway/config/__init__",
                 "gateway/form",
@@ -155,6 +157,8 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "pytest_plugin",
             ),
             "rest": (
+                "jupyter_server_ext/cors",
+                "jupyter_server_ext/patience",
                 "jupyter_server_ext/chunks",
                 "jupyter_server_ext/feeds",
                 "jupyter_server_ext/operations",
@@ -168,6 +172,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/openai_api",
                 "jupyter_server_ext/routes",
                 "jupyter_server_ext/scoped",
+                "jupyter_server_ext/bodies",
                 "jupyter_server_ext/handlers",
                 "jupyter_server_ext/asgi",
                 "jupyter_server_ext/toml_text",
@@ -223,8 +228,13 @@ LIBRARIES = {
     "traitlets": ("panel", "magics", "jupyter_server_ext/extension"),
     "pytest": ("pytest_plugin",),
     "prometheus_client": ("jupyter_server_ext/metrics",),
-    "uvicorn": ("jupyter_server_ext/serve",),
-    "tornado": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
+    "uvicorn": ("jupyter_server_ext/serve", "jupyter_server_ext/patience"),
+    "tornado": (
+        "jupyter_server_ext/bodies",
+        "jupyter_server_ext/handlers",
+        "jupyter_server_ext/scoped",
+        "jupyter_server_ext/extension",
+    ),
     "jupyter_server": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
 }
 

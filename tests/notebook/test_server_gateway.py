@@ -106,8 +106,19 @@ def test_a_process_of_the_kernel_and_a_forked_child_of_it_ask_there_too(server, 
     assert "lab:ok@served" in told
 
 
-def test_a_server_without_a_model_lets_the_kernel_answer_itself(lab, tmp_path):
+def test_a_server_that_keeps_its_keys_and_has_no_model_says_so(tmp_path):
     (tmp_path / "warp.toml").write_text('[storage]\ntype = "memory"\n')
+    with (
+        running_jupyter(tmp_path / "bare", {"WARP_CONFIG": str(tmp_path / "warp.toml")}) as bare,
+        ServedKernel(bare, tmp_path / "bare", "%load_ext warp_magics") as kernel,
+    ):
+        said = kernel.run("%%warp\nhello", ok=False).error["evalue"]
+    assert "cannot be asked: No model is configured there." in said
+    assert "hide_keys = false" in said
+
+
+def test_a_server_without_a_model_lets_the_kernel_answer_itself_where_it_hides_no_key(lab, tmp_path):
+    (tmp_path / "warp.toml").write_text('[storage]\ntype = "memory"\n[server]\nhide_keys = false\n')
     (tmp_path / "mine.toml").write_text(TOML.format(base_url=lab.base_url).replace("@served", "@mine"))
     env = {"WARP_CONFIG": str(tmp_path / "warp.toml")}
     mine = f"import os\nos.environ |= {{'WARP_CONFIG': {str(tmp_path / 'mine.toml')!r}, 'LAB_API_KEY': {KEY!r}}}\n"

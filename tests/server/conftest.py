@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from traitlets.config import Config
 
+from tests.server.places import kind, open_place  # noqa: F401 - fixtures
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path

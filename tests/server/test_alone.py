@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from jupyter_server_ext.serve import listen
 from jupyter_server_ext.token_file import make_token, read_token
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.server.alone_process import COMMAND, running_alone
@@ -47,6 +48,14 @@ def events_of(lines):
             block = []
             if event.name:
                 yield event
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement():
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()) as client:
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert client.getpeername()
 
 
 def mode(path):

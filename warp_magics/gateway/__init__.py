@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from . import errors, wire
-    from .announced import SERVER_ID, Announcement, announce, announcements, parent_server, withdraw
+    from .announced import KEYS_HIDDEN, SERVER_ID, Announcement, announce, announcements, parent_server, withdraw
     from .base import Chances, Gateway
     from .config import WarpConfig, load_config
     from .dialects.base import Dialect, StreamDecoder, WireRequest, arguments_of, left_out, with_schema
     from .dialects.reading import JsonDecoder, count, read_whole, words
     from .dialects.refusals import Phrase, refusal
     from .exports import export
+    from .hiding import hide_keys
     from .local import LocalGateway
     from .providers import PROVIDERS, Provider
     from .remote import RemoteGateway
@@ -60,7 +61,15 @@ if TYPE_CHECKING:
     )
 
 _HOMES: Final = {
-    "announced": ("SERVER_ID", "Announcement", "announce", "announcements", "parent_server", "withdraw"),
+    "announced": (
+        "KEYS_HIDDEN",
+        "SERVER_ID",
+        "Announcement",
+        "announce",
+        "announcements",
+        "parent_server",
+        "withdraw",
+    ),
     "types": (
         "Attachment",
         "Attempt",
@@ -103,6 +112,7 @@ _HOMES: Final = {
     "dialects.reading": ("JsonDecoder", "count", "read_whole", "words"),
     "dialects.refusals": ("Phrase", "refusal"),
     "exports": ("export",),
+    "hiding": ("hide_keys",),
     "local": ("LocalGateway",),
     "providers": ("PROVIDERS", "Provider"),
     "remote": ("RemoteGateway",),
@@ -117,6 +127,7 @@ _MODULES: Final = ("errors", "wire")
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "KEYS_HIDDEN",
     "PROVIDERS",
     "SERVER_ID",
     "Announcement",
@@ -182,6 +193,7 @@ __all__ = [
     "errors",
     "export",
     "find_server",
+    "hide_keys",
     "left_out",
     "load_config",
     "observe",

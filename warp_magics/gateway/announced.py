@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SERVER_ID: Final = "WARP_SERVER_ID"
 """The variable in which a server hands its id to the kernels it starts."""
+KEYS_HIDDEN: Final = "WARP_KEYS_HIDDEN"
+"""The variable that is set where a server keeps its keys from them: then they have no gateway but the server's."""
 _PARENT: Final = "JPY_PARENT_PID"
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700

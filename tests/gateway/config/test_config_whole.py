@@ -138,8 +138,6 @@ def test_camel_case_json_says_the_same(load):
 @pytest.mark.parametrize(
     ("toml", "place"),
     [
-        ('server.cors_origins = ["*"]', "server.cors_origins"),
-        ("server.hide_keys = true", "server.hide_keys"),
         ('gateway.url = "https://hub"', "gateway"),
     ],
 )
@@ -148,8 +146,8 @@ def test_idle_settings_are_told(load, toml, place):
 
 
 def test_idle_settings_in_json_are_told_in_json(load):
-    config = load({"models": ["openai:x"], "server": {"corsOrigins": ["*"]}})
-    assert config.warnings == ("server.corsOrigins has no effect in this version",)
+    config = load({"models": ["openai:x"], "gateway": {"url": "https://hub"}})
+    assert config.warnings == ("gateway has no effect in this version",)
 
 
 # -- frozen, and light -----------------------------------------------------------------------------

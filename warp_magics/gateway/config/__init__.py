@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from ..errors import ConfigError, Restore
+from ..finding import find
 from ..providers import rows
 from ..types import Model, Window
 from .faults import redacted, secrets, validate, written
@@ -19,7 +20,7 @@ from .merge import Providers, ProviderSettings
 from .models import Catalog
 from .names import Names
 from .public import plain
-from .read import find, read
+from .read import read
 from .schema import Cache, File, Limits, ModelTable, Restores, Routing, Server
 from .storage import StorageSettings, storage_settings
 from .values import Expanded, Fault, Secret, expanded, to_camel
@@ -47,11 +48,7 @@ __all__ = [
 _RESTORE: Final[Mapping[str, float]] = MappingProxyType(
     {"rate_limit": 60.0, "timeout": 60.0, "provider_error": 60.0, "quota": 600.0}
 )
-_IDLE: Final = (
-    ("server", "cors_origins"),
-    ("server", "hide_keys"),
-    ("gateway",),
-)
+_IDLE: Final = (("gateway",),)
 """What is read and checked, and not acted upon by this version."""
 _LONG: Final = 8  # characters; a shorter value from the environment may be a part of any word
 

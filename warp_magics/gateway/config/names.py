@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -39,6 +40,10 @@ class Names:
 
     def find(self, spec: str) -> Model:
         """The same without a look at ``allow``: the chain is the configuration's own choice."""
+        if not spec.isprintable():
+            raise self._unknown(
+                f"{_quoted(spec)} holds a line break or another character that no model's name has", spec
+            )
         model = self.aliases.get(spec) or self._qualified(spec) or self._bare(spec)
         if not self.providers[model.provider].configured:
             raise NoKey(f"{model.provider} has no key: {how_to_add_key(model.provider)}")
@@ -89,4 +94,4 @@ def how_to_add_key(provider: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text[:100]}"'
+    return json.dumps(text[:100], ensure_ascii=not text.isprintable())

@@ -1,4 +1,4 @@
-"""Finds a configuration file and reads it into a document: parsed, in our words, placeholders replaced."""
+"""Reads a configuration file into a document: parsed, in our words, placeholders replaced."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from .camel import Translation
 from .values import Expander
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from .values import Fault
-
-FILE_NAME: Final = "warp.toml"
-VARIABLE: Final = "WARP_CONFIG"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -36,15 +33,6 @@ class Document:
     def folder(self) -> Path:
         """Where the file's relative paths begin."""
         return self.source.parent if self.source else Path.cwd()
-
-
-def find(path: Path | None, folders: Sequence[Path], env: Mapping[str, str]) -> Path | None:
-    """The file to read: the one asked for, else the environment's, else the first of ``folders`` that has one."""
-    if path is not None:
-        return path.expanduser().absolute()
-    if named := env.get(VARIABLE):
-        return Path(named).expanduser().absolute()
-    return next((file for folder in folders if (file := folder.absolute() / FILE_NAME).is_file()), None)
 
 
 def read(source: Path | None, env: Mapping[str, str]) -> Document:

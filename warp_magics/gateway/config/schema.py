@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..providers import dialects
 from ..types import Window
-from .values import Expanded, Secret, Wrong, number, seconds, size, to_camel
+from .values import Expanded, Secret, Wrong, number, origin, seconds, size, to_camel
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -160,6 +160,7 @@ Key: TypeAlias = Annotated[Secret, BeforeValidator(_key)]
 Password: TypeAlias = Annotated[Secret, BeforeValidator(_password)]
 Url: TypeAlias = Annotated[str, BeforeValidator(http_url)]
 SentinelHost: TypeAlias = Annotated[str, BeforeValidator(_sentinel_host)]
+Origin: TypeAlias = Annotated[str, BeforeValidator(lambda value: origin(_text(value)))]
 Alias: TypeAlias = Annotated[str, BeforeValidator(_alias)]
 Header: TypeAlias = Annotated[str, _matching(_TOKEN, "is not the name of a header")]
 ProviderName: TypeAlias = Annotated[str, _matching(_PROVIDER, "is not a name; write letters, digits, - _ or .")]
@@ -307,7 +308,7 @@ class Server(Table):
     host: Text = "127.0.0.1"
     port: Port = 3042
     token_file: Text | None = None
-    cors_origins: tuple[Text, ...] = ()
+    cors_origins: tuple[Origin, ...] = ()
     hide_keys: Switch | None = None
 
 

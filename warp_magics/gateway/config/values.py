@@ -21,6 +21,10 @@ _LONGEST: Final = 3650 * 86400.0
 _SIZES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([a-z]{1,3})", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_PORTS: Final = {"http": ":80", "https": ":443"}
 _PLACEHOLDER: Final = re.compile(r"\$\{([^}]*)\}?")
 _BRACES: Final = re.compile(r"\$\{([^}]*)\}?|\{([A-Z_][A-Z0-9_]*)\}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -142,6 +146,17 @@ def size(value: object) -> int:
     if found is None or found[2].lower() not in _SIZES:
         raise Wrong('is not a size; write a number of bytes, "500kB", "10MB" or "10MiB"', echo=True)
     return int(found[1]) * _SIZES[found[2].lower()]
+
+
+def origin(text: str) -> str:
+    """``text`` as browsers say where a page is from: in lower case, without the port that its scheme has anyway."""
+    text = text.strip().lower()
+    found = _ORIGIN.fullmatch(text)
+    if text != "*" and (found is None or not 1 <= int(found["port"] or 1) <= 65535):  # noqa: PLR2004
+        raise Wrong(
+            'is not an origin; write "https://host" or "https://host:port" and no path, or "*" for any', echo=True
+        )
+    return text.removesuffix(_PORTS.get(found["scheme"], "/")) if found else text
 
 
 class Expander:

@@ -1,0 +1,92 @@
+"""A request's body as it arrives at Tornado: kept as far as it may go, and read past where its request was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tornado.iostream import StreamClosedError
+
+from warp_magics.gateway import errors
+
+from .endpoints import error_response
+
+if TYPE_CHECKING:
+    from tornado.httputil import HTTPServerRequest
+
+    from .endpoints import Response
+
+BODY_SECONDS: Final = 120.0
+"""How long a body may take to arrive; then the connection is closed."""
+LINGER_SECONDS: Final = 2.0
+"""How long the rest of a body that was refused is read past, so that its sender sees the refusal before the end."""
+_PIECE: Final = 65536
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def has_body(request: HTTPServerRequest) -> bool:
+    """Return whether a body follows the headers."""
+    return _declared(request) != 0 or "Transfer-Encoding" in request.headers
+
+
+def _declared(request: HTTPServerRequest) -> int:
+    """Return the length that the request says its body has; what is no number Tornado refuses itself."""
+    said = request.headers.get("Content-Length", "0").partition(",")[0].strip()
+    return int(said) if said.isascii() and said.isdecimal() else 0
+
+
+class Body:
+    """What has come of a body of at most ``size`` bytes; with None it is let pass and nothing of it is kept."""
+
+    def __init__(self, request: HTTPServerRequest, size: int | None) -> None:
+        self._size = size
+        self._kept = bytearray()
+        self._length = 0 if size is None else _declared(request)
+        connection: Any = request.connection
+        connection.set_body_timeout(BODY_SECONDS)
+        if size is not None:
+            connection.set_max_body_size(sys.maxsize)  # it is refused here, and told in our JSON
+
+    @property
+    def data(self) -> bytes:
+        """All that was kept."""
+        return bytes(self._kept)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether it is over the limit, as far as it has come or as its length was said beforehand."""
+        return self._size is not None and max(self._length, len(self._kept)) > self._size
+
+    def add(self, chunk: bytes) -> None:
+        """Keep what has come."""
+        if self._size is not None:
+            self._kept += chunk
+
+    def refusal(self) -> Response:
+        """Return what its sender is told."""
+        self._kept.clear()
+        return error_response(errors.BodyTooLarge(f"The body is over {self._size} bytes (limits.body_size)."))
+
+
+async def hang_up(request: HTTPServerRequest) -> None:
+    """Close the connection of a request that is answered: a sender that is cut off at once may not see the answer."""
+    connection: Any = request.connection
+    left = _declared(request)
+    tail = b""
+    with contextlib.suppress(StreamClosedError, TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0 or "Transfer-Encoding" in request.headers:
+                piece = await connection.stream.read_bytes(_PIECE, partial=True)
+                left -= len(piece)
+                tail = (tail + piece)[-len(_LAST_CHUNK) :]
+                if tail == _LAST_CHUNK:
+                    break
+    connection.close()
+
+
+def close(request: HTTPServerRequest) -> None:
+    """Close the connection of a request at once, whatever its reader has not taken yet."""
+    connection: Any = request.connection
+    connection.close()
