@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import http
 import logging
 import re
@@ -19,6 +18,7 @@ from .routes import match, unmatched
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
+    from .guards import Guard
     from .routes import Route
 
     Scope: TypeAlias = MutableMapping[str, Any]
@@ -40,18 +40,20 @@ _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 class Application:
     """``opened()`` opens the endpoints at the server's start and closes what is behind them at its end.
 
-    ``tokens`` holds the owner of each token that is let in; ``body_size`` is in bytes.
+    ``guard`` says who is let in, ``below`` where the paths begin; ``body_size`` is in bytes.
     """
 
     def __init__(
         self,
         opened: Callable[[], contextlib.AbstractAsyncContextManager[Endpoints]],
-        tokens: Mapping[str, str],
+        guard: Guard,
         *,
         body_size: int,
+        below: str = BELOW,
     ) -> None:
         self._opened = opened
-        self._owners = {token.encode(): owner for token, owner in tokens.items()}
+        self._guard = guard
+        self._below = below
         self._body_size = body_size
         self._held = contextlib.AsyncExitStack()
         self._endpoints: Endpoints | None = None
@@ -122,21 +124,26 @@ class Application:
         """Return what is asked, and of which route; raises _Refused before more is read than needed, and _Left."""
         headers = _headers(scope)
         try:
-            route, groups = _route(scope)
-            owner = self._owner(headers.get("authorization", ""))
+            route, groups = _route(scope, self._below)
+            owner = await self._owner(route, headers.get("authorization", ""))
             if owner is None and not route.open:
-                raise _Refused(_stranger())
+                raise _Refused(_stranger(self._guard.hint))
             body = await self._body(headers, receive)
         except errors.WarpError as error:
             raise _Refused(error_response(error)) from None
         return route, groups, Request(owner, body, _query(scope), headers)
 
-    def _owner(self, authorization: str) -> str | None:
-        """Return the owner of the token that a request carries; None for a stranger. Its time tells nothing."""
+    async def _owner(self, route: Route, authorization: str) -> str | None:
+        """Return the owner of the token that a request carries; None for a stranger."""
+        if route.open and not route.gateway:  # the same for everybody, also while nobody can tell who is who
+            return None
         said = _AUTHORIZATION.fullmatch(authorization)
-        token = said[1].encode() if said else b""
-        known = [owner for right, owner in self._owners.items() if hmac.compare_digest(token, right)]
-        return known[0] if known else None
+        try:
+            return await self._guard.owner(said[1] if said else "")
+        except errors.WarpError:
+            if not route.open:
+                raise
+            return None
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Read the body as far as it is allowed to go; raises BodyTooLarge."""
@@ -203,9 +210,9 @@ class _Left(Exception):
     """Who was asking has gone."""
 
 
-def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
+def _route(scope: Scope, start: str) -> tuple[Route, dict[str, str]]:
     path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-    below = path.removeprefix(BELOW)
+    below = path.removeprefix(start)
     verb = "GET" if scope["method"] == "HEAD" else scope["method"]
     found = match(verb, below) if below != path else None
     if found is None:
@@ -253,8 +260,8 @@ def _start(status: int, headers: Mapping[str, str]) -> Message:
     return {"type": "http.response.start", "status": int(status), "headers": told}
 
 
-def _stranger() -> Response:
-    message = "Not signed in. Send the header `Authorization: Bearer TOKEN`; `jupyter warp token` prints the token."
+def _stranger(hint: str) -> Response:
+    message = f"Not signed in. Send the header `Authorization: Bearer TOKEN`. {hint}"
     status = http.HTTPStatus.UNAUTHORIZED
     return Response({"code": status.name, "message": message}, status, {"WWW-Authenticate": "Bearer"})
 

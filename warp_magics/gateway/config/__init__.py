@@ -50,9 +50,10 @@ _RESTORE: Final[Mapping[str, float]] = MappingProxyType(
 _IDLE: Final = (
     ("server", "cors_origins"),
     ("server", "hide_keys"),
-    ("gateway",),
 )
 """What is read and checked, and not acted upon by this version."""
+_ANSWERING: Final = ("models", "allow", "model", "providers", "storage", "restore", "routing", "cache")
+"""What only a gateway that answers itself acts upon."""
 _LONG: Final = 8  # characters; a shorter value from the environment may be a part of any word
 
 
@@ -76,7 +77,8 @@ class ModelSettings:
 class WarpConfig:
     """The configuration. Durations are seconds, sizes bytes; secrets show themselves only to ``reveal()``.
 
-    ``chain`` is asked in order where nobody names a model; it is empty, and ``demo`` true, where none can be.
+    ``chain`` is asked in order where nobody names a model; it is empty, and ``demo`` true, where none can be. Where
+    another ``gateway`` answers, both are not.
     """
 
     source: Path | None
@@ -157,6 +159,9 @@ def load_config(
 
 
 def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[WarpConfig, list[Fault]]:
+    idle = _answering(file) if file.gateway else ()
+    if file.gateway:  # another answers: what an answer needs is neither read nor missed
+        file, env = file.model_copy(update={name: getattr(File(), name) for name in idle}), {}
     providers = Providers(env, document.folder)
     merged = providers.merged(file.providers)
     catalog = Catalog(file, merged)
@@ -164,6 +169,7 @@ def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[Warp
     warnings = [*document.translation.warnings, *_literal_keys(document), *rows().warnings]
     warnings += [*providers.warnings, *catalog.warnings]
     warnings += [*storage_warnings, *(f"{_place(document, loc)} has no effect in this version" for loc in _idle(file))]
+    warnings += [f"{_place(document, (name,))} has no effect beside gateway, which answers instead" for name in idle]
     if document.source and catalog.chain and not file.models:
         warnings.append(f"models is not set: {catalog.chain[0]} is the chain, because its provider has a key")
     restore = _restores(file.restore)
@@ -171,7 +177,7 @@ def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[Warp
         source=document.source,
         warnings=tuple(warnings),
         chain=catalog.chain,
-        demo=not catalog.chain,
+        demo=not catalog.chain and file.gateway is None,
         described=catalog.described,
         aliases=MappingProxyType(catalog.aliases),
         providers=merged,
@@ -190,6 +196,12 @@ def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[Warp
     )
     faults = [*providers.faults, *catalog.faults, *storage_faults]
     return config, [Fault(_in_style(document, fault.loc), fault.text) for fault in faults]
+
+
+def _answering(file: File) -> tuple[str, ...]:
+    """Return what somebody wrote of that which only a gateway that answers itself acts upon."""
+    usual = File()
+    return tuple(name for name in _ANSWERING if getattr(file, name) != getattr(usual, name))
 
 
 def _restores(table: Restores) -> dict[str, float]:
