@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -14,16 +15,19 @@ from jupyter_server.utils import url_path_join
 from traitlets import Unicode
 from traitlets.config import Application
 
-from warp_magics.gateway import SERVER_ID, Announcement, announce, withdraw
+from warp_magics.gateway import SERVER_ID, Announcement, announce, errors, withdraw
 
 from .scoped import Scoped
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from jupyter_server.serverapp import ServerApp
 
     from warp_magics.gateway import LocalGateway, WarpConfig
 
     from .endpoints import Endpoints
+    from .passing import Passing
 
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not called
 
@@ -43,6 +47,7 @@ class WarpExtension(ExtensionApp):
         self._config: WarpConfig | None = None
         self._gateway: LocalGateway | None = None
         self._endpoints: Endpoints | None = None
+        self._passing: Passing | None = None
         self._opening = asyncio.Lock()
         self._server_id = secrets.token_hex(8)
         self._token = secrets.token_urlsafe(32)
@@ -61,7 +66,12 @@ class WarpExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Give the handlers their way to the gateway, and kernels to be started the id they know this server by."""
-        self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner, warp_scoped=self._scoped)
+        self.settings.update(
+            warp_endpoints=self.endpoints,
+            warp_passing=self.passing,
+            warp_owner=self.fixed_owner,
+            warp_scoped=self._scoped,
+        )
         os.environ[SERVER_ID] = self._server_id
 
     def initialize_handlers(self) -> None:
@@ -93,24 +103,52 @@ class WarpExtension(ExtensionApp):
 
     async def endpoints(self) -> Endpoints:
         """Return the endpoints, opening the gateway first; raises ConfigError."""
-        async with self._opening:
+        async with self._settling() as config:
             if self._endpoints is None:
-                self._endpoints = await self._open()
+                self._endpoints = self._open(config)
             return self._endpoints
 
-    async def _open(self) -> Endpoints:
+    async def passing(self) -> Passing | None:
+        """Return the way to the gateway that answers instead; None where this one does. Raises ConfigError."""
+        async with self._settling() as config:
+            if self._passing is None and config.gateway:
+                self._passing = self._way(config, config.gateway.url, config.gateway.auth)
+            return self._passing
+
+    @contextlib.asynccontextmanager
+    async def _settling(self) -> AsyncGenerator[WarpConfig, None]:
+        """Hold the configuration, read when first needed; if nothing can be made of it, it is read anew next time."""
+        async with self._opening:
+            if self._config is None:
+                self._config = await asyncio.to_thread(self._read_config)
+            try:
+                yield self._config
+            except errors.WarpError:
+                self._config = None
+                raise
+
+    def _open(self, config: WarpConfig) -> Endpoints:
         from warp_magics import __version__
         from warp_magics.gateway import LocalGateway
 
         from .endpoints import Endpoints
 
-        config = await asyncio.to_thread(self._read_config)
-        self._config = config
         self._gateway = LocalGateway(config, version=__version__)
         for warning in self._gateway.warnings:
             self.log.warning("warp: %s", warning)
         size = config.limits.body_size
         return Endpoints(self._gateway, session_header=config.session_header, body_size=size)
+
+    def _way(self, config: WarpConfig, url: str, auth: str | None) -> Passing:
+        from warp_magics import ways
+
+        from .passing import Passing
+
+        place = ways.configured(url, auth, os.environ)
+        for warning in (*config.warnings, *place.warnings):
+            self.log.warning("warp: %s", warning)
+        longest = config.limits.timeout.total + config.limits.session_wait
+        return Passing(url, place.token, body_size=config.limits.body_size, longest=longest)
 
     def _read_config(self) -> WarpConfig:
         from jupyter_core.paths import jupyter_config_path
@@ -130,6 +168,8 @@ class WarpExtension(ExtensionApp):
             self._announced = None
         if self._gateway is not None:
             await self._gateway.aclose()
+        if self._passing is not None:
+            await self._passing.aclose()
 
 
 def kernel_url(serverapp: ServerApp) -> str | None:

@@ -160,8 +160,11 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/endpoints",
                 "jupyter_server_ext/routes",
                 "jupyter_server_ext/scoped",
+                "jupyter_server_ext/passing",
                 "jupyter_server_ext/openai_api",
                 "jupyter_server_ext/handlers",
+                "jupyter_server_ext/guards",
+                "jupyter_server_ext/hub",
                 "jupyter_server_ext/asgi",
                 "jupyter_server_ext/toml_text",
                 "jupyter_server_ext/private_files",
@@ -189,7 +192,9 @@ LIBRARIES = {
     "redis": tuple(f"gateway/stores/valkey/{name}" for name in ("place", "clients", "cluster", "link")),
     "genai_prices": ("gateway/prices",),
     "httpx": ("gateway/client", "gateway/remote/line"),
-    "aiohttp": ("gateway/client", "gateway/remote/line"),
+    "aiohttp": ("gateway/client", "gateway/remote/line", "jupyter_server_ext/passing", "jupyter_server_ext/hub"),
+    "yarl": ("jupyter_server_ext/passing",),
+    "jupyterhub": ("jupyter_server_ext/hub",),
     "httpx_aiohttp": ("gateway/client", "gateway/remote/line"),
     "anyio": ("portal", "connect"),
     "nest_asyncio2": ("kernel_loop",),
@@ -206,7 +211,12 @@ LIBRARIES = {
     "traitlets": ("panel", "magics", "jupyter_server_ext/extension"),
     "pytest": ("pytest_plugin",),
     "uvicorn": ("jupyter_server_ext/serve",),
-    "tornado": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
+    "tornado": (
+        "jupyter_server_ext/handlers",
+        "jupyter_server_ext/scoped",
+        "jupyter_server_ext/extension",
+        "jupyter_server_ext/hub",  # whose library raises its errors, and aiohttp's
+    ),
     "jupyter_server": ("jupyter_server_ext/handlers", "jupyter_server_ext/scoped", "jupyter_server_ext/extension"),
 }
 
