@@ -79,7 +79,8 @@ class HubTokens:
             ) from None
         self._auth = HubAuth(cache_max_age=KNOWN_SECONDS)
         self._fixed = fixed
-        self.scopes = " or ".join(sorted(self._auth.access_scopes))
+        access = sorted(self._auth.access_scopes)
+        self.scopes = " or ".join([scope for scope in access if "!" in scope] or access)  # the narrow one is enough
         self.hint = f"It takes a token of the Hub that holds the scope {self.scopes}."
 
     async def owner(self, token: str) -> str | None:
