@@ -48,6 +48,12 @@ class WarpHandler(APIHandler):
         provider = super().identity_provider
         return scoped.wrap(provider) if scoped else provider
 
+    def check_xsrf_cookie(self) -> None:
+        """Check what a browser may have been made to send: a kernel's token is in a header, and JupyterHub knows it not."""
+        scoped = self.settings.get("warp_scoped")
+        if not (scoped and scoped.knows(self)):
+            super().check_xsrf_cookie()
+
     def owner(self) -> str | None:
         """Return whose sessions are meant; None for a stranger.
 

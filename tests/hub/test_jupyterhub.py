@@ -112,7 +112,7 @@ def test_what_one_door_wrote_the_users_other_doors_see_and_nobody_else_does(ada,
             for client in (server, panel, curl):
                 assert prompts(client, "same") == [*asked, "and again"]
                 assert [one["sessionId"] for one in client.get("sessions").json()["sessions"]] == ["same"]
-            assert asked[2] in cells.run("%warp history --session same").everything
+            assert asked[2] in cells.run("%warp history same").everything
 
 
 def test_a_kernel_says_that_it_uses_its_servers_gateway(kernel, ada):
@@ -331,9 +331,12 @@ def test_a_service_that_dies_is_started_anew_and_nobody_answers_in_its_place(hub
         said = poll(lambda: (one := server.get("sessions/dies")).status_code == 503 and one, 60)
         assert said.json()["code"] == "GATEWAY_UNREACHABLE"
         assert "/services/warp" in said.json()["message"]
-        kernel.run("%%warp --session dies\nmeanwhile", within=180)  # it asks again until somebody is there
+        failed = kernel.run("%%warp --session dies\nmeanwhile", ok=False, within=120)
+        assert failed.error["ename"] == "GatewayUnreachable"
+        assert "/services/warp" in failed.error["evalue"]
         poll(lambda: curl.get("health/ready").status_code == 200, 120)
-        assert prompts(server, "dies") == ["before", "meanwhile"]
+        assert "in message 3." in kernel.run("%%warp --session dies\nafter").everything
+        assert prompts(server, "dies") == ["before", "after"]
     assert service_pid(hub) != killed
 
 
