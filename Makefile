@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
+.PHONY: help venv demo-model system hub-proxy demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ demo: venv $(if $(KEY),,demo-model) ## a notebook and a REST client in one conve
 	@exec $(BIN)/python deploy/demo/demo.py $(if $(HEADLESS),--headless)
 
 # What the suite starts besides Python: package, and a command of it.
-SYSTEM := chromium:chromium redis-server:redis-server nodejs:node curl:curl iproute2:ip
+SYSTEM := chromium:chromium redis-server:redis-server nodejs:node npm:npm curl:curl iproute2:ip
 
 system:
 	@missing=; for pair in $(SYSTEM); do command -v "$${pair#*:}" >/dev/null || missing="$$missing $${pair%%:*}"; done; \
@@ -50,7 +50,14 @@ system:
 		$(APT) update -q && DEBIAN_FRONTEND=noninteractive $(APT) install -q -y --no-install-recommends $$missing; \
 	else echo "the tests need these programs, please install them:$$missing (Debian: apt-get install$$missing)" >&2; exit 1; fi
 
-test: system venv demo-model lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
+# What a JupyterHub runs behind; JupyterHub takes it from npm.
+hub-proxy: tests/hub/node_modules/.stamp
+
+tests/hub/node_modules/.stamp: tests/hub/package.json tests/hub/package-lock.json | system
+	npm ci --prefix tests/hub --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+test: system venv demo-model hub-proxy lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST)
 	$(BIN)/coverage combine --quiet
@@ -93,5 +100,5 @@ clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true
 
 clean: clean-demo ## remove all that was made here; end a demo that still runs
-	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/hub/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,6 +25,8 @@ NAME: Final = "JUPYTERHUB_SERVICE_NAME"
 _ADDRESS: Final = "JUPYTERHUB_SERVICE_URL"
 _PREFIX: Final = "JUPYTERHUB_SERVICE_PREFIX"
 _NEEDED: Final = (_ADDRESS, _PREFIX, "JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN")
+_NOT_NOW: Final = "JupyterHub does not say now whose this token is. Try again later."
+_FIELDS: Final = {"kind", "name", "scopes"}
 _TOKEN: Final = re.compile(r"[!-~]{1,1024}")
 
 
@@ -104,5 +106,9 @@ class HubTokens:
                 user: dict[str, Any] | None = await self._auth.user_for_token(token, sync=False)
         except (HTTPError, aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("hub_unavailable: %s: %s", self._auth.api_url, error)
-            raise errors.HubUnavailable("JupyterHub does not say now whose this token is. Try again later.") from None
+            raise errors.HubUnavailable(_NOT_NOW) from None
+        if user is not None and not (isinstance(user, dict) and user.keys() >= _FIELDS):
+            self._auth.cache.clear()  # it has kept that, too
+            log.warning("hub_unavailable: %s: it answers, but not as a Hub does", self._auth.api_url)
+            raise errors.HubUnavailable(_NOT_NOW)
         return user

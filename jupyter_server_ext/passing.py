@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from warp_magics.gateway import errors
+from warp_magics.ways import is_loopback
 
 from .endpoints import Response
 
@@ -142,8 +143,7 @@ class Passing:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._held is None:
-            host = urlsplit(self.url).hostname or ""
-            nearby = host == "localhost" or host.startswith("127.") or host == "::1"
+            nearby = is_loopback(urlsplit(self.url).hostname or "")
             self._held = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -135,10 +135,11 @@ def _plain(parts: SplitResult) -> str:
 
 def _bare(urls: Sequence[str]) -> list[str]:
     """Return the URLs over which a token can be read on its way."""
-    return [url for url in urls if url.startswith("http:") and not _loopback(urlsplit(url).hostname or "")]
+    return [url for url in urls if url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")]
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether what is sent to ``host`` stays on this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

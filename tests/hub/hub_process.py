@@ -64,6 +64,7 @@ c.DummyAuthenticator.password = "open"
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = "{homes}/{{username}}"
 c.Spawner.args = ["--allow-root"]
+c.Spawner.poll_interval = 3
 c.Spawner.start_timeout = c.Spawner.http_timeout = 90
 c.ConfigurableHTTPProxy.command = ["{proxy}"]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
