@@ -147,9 +147,8 @@ class WarpHandler(APIHandler):
         try:
             with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
                 await passing
-        except (
-            errors.GatewayUnreachable
-        ) as error:  # too late to say so: the reader must not take the part for the whole
+        except errors.GatewayUnreachable as error:
+            # It is too late to say so: the reader must not take the part for the whole.
             self.log.warning("warp: %s", error.message)
             if self.request.connection is not None:
                 self.request.connection.close()  # type: ignore[attr-defined] # every server's connection has it
@@ -218,6 +217,8 @@ class UnknownHandler(WarpHandler):
                 await super().prepare()
                 return
         self._write(routes.unmatched(self.request.path))
+
+    verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
     async def _rest(self) -> None:
         await self._run(self._told_elsewhere())

@@ -40,12 +40,12 @@ def listen(host: str, port: int) -> socket.socket:
         # asyncio does this for connections that say they are TCP, which those of a socket made so do not: without it an
         # answer's second packet waits 40 ms for the reader's delayed word about the first.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
     except OSError as error:
         named = isinstance(error, socket.gaierror) or not error.errno  # else its text repeats the address
         why = error.strerror or str(error) if named else os.strerror(error.errno or 0)
         instead = ". Take another port; `jupyter warp --port 0` picks one" if error.errno == errno.EADDRINUSE else ""
         raise errors.ConfigError(f"Cannot listen at {host}:{port}: {why}{instead}.") from None
+    return listening
 
 
 def url_of(listening: socket.socket, below: str = BELOW) -> str:

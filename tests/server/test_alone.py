@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from jupyter_server_ext.serve import listen
 from jupyter_server_ext.token_file import make_token, read_token
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.server.alone_process import COMMAND, running_alone
@@ -121,6 +122,13 @@ def test_two_share_a_session_over_one_store_and_a_notebooks_owner(configure, tmp
             with running_alone(tmp_path / "one", {}, port=one.port) as again, again.client() as here:
                 assert (again.url, again.token) == (one.url, one.token)
                 assert len(here.get("sessions/shared/history").json()["turns"]) == 3
+
+
+def test_no_packet_of_an_answer_waits_for_the_readers_word_about_the_one_before():
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 # -- ending
