@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
+from jupyter_server.auth.identity import LegacyIdentityProvider
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
@@ -70,7 +71,10 @@ class WarpHandler(APIHandler):
         return "local" if self._users_are_nameless() else str(user.username)
 
     def _users_are_nameless(self) -> bool:
-        return type(super().identity_provider).__module__.startswith("jupyter_server.")
+        provider = super().identity_provider
+        # JupyterHub's servers of the older kind know their users by a handler that Jupyter's own provider asks.
+        knows = provider.login_handler_class if isinstance(provider, LegacyIdentityProvider) else type(provider)
+        return str(knows.__module__).startswith("jupyter_server.")
 
     def may_pass(self) -> bool:
         """Whether this server's token for the gateway elsewhere is the user's own to use: its sessions are that user's."""

@@ -54,7 +54,7 @@ c.JupyterHub.services.append({{"name": "ada", "api_token": "{robot}"}})
 c.JupyterHub.load_roles += [
     {{"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:servers", "tokens", "read:services"]}},
     {{"name": "robots", "services": ["ada"], "scopes": ["access:services!service=warp"]}},
-    {{"name": "visitors", "users": ["visitor"], "scopes": ["access:servers!user=ada"]}},
+    {{"name": "visitors", "users": ["visitor"], "scopes": ["access:servers!user=ada", "access:servers!user=old"]}},
 ]
 c.JupyterHub.bind_url = "{url}"
 c.JupyterHub.hub_port = {hub_port}
@@ -66,6 +66,12 @@ c.SimpleLocalProcessSpawner.home_dir_template = "{homes}/{{username}}"
 c.Spawner.args = ["--allow-root"]
 c.Spawner.poll_interval = 3
 c.Spawner.start_timeout = c.Spawner.http_timeout = 90
+
+def older_kind(spawner):
+    if spawner.user.name == "old":
+        spawner.environment = spawner.environment | {{"JUPYTERHUB_SINGLEUSER_EXTENSION": "0"}}
+
+c.Spawner.pre_spawn_hook = older_kind
 c.ConfigurableHTTPProxy.command = ["{proxy}"]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
 c.ConfigurableHTTPProxy.auth_token = "{admin}"

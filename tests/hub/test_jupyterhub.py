@@ -255,6 +255,17 @@ def test_a_visitor_of_a_server_may_not_use_its_users_gateway(ada, hub):
         assert server.get("health/ready").json() == {"status": "ok"}
 
 
+def test_a_users_server_of_jupyterhubs_older_kind_knows_its_visitors_too(ada, hub):
+    old = hub.user("old")
+    with old.server() as server, old.curl() as curl, old.server(hub.token("visitor")["token"]) as visited:
+        ask(curl, "by curl", "aged")
+        assert prompts(server, "aged") == ["by curl"]
+        said = visited.get("sessions")
+        assert (said.status_code, said.json()["code"]) == (403, "FORBIDDEN")
+        assert "not yours" in said.json()["message"]
+    assert httpx.get(f"{old.url}warp/api/v1/sessions").status_code == 403
+
+
 FORGED = (
     "X-Forwarded-User",
     "X-Remote-User",
