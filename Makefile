@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system clients demo test test-fast test-others lint notebooks bench chaos faults fuzz clean clean-demo
+.PHONY: help venv demo-model system clients hub-proxy demo test test-fast test-others lint notebooks bench chaos faults fuzz clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,14 @@ clients: system .venv-clients/.stamp ## other makers' clients of the OpenAI path
 	npm ci --prefix tests/clients --no-audit --no-fund --silent
 	@touch $@
 
-test: system venv demo-model clients lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
+# What a JupyterHub runs behind; JupyterHub takes it from npm.
+hub-proxy: tests/hub/node_modules/.stamp
+
+tests/hub/node_modules/.stamp: tests/hub/package.json tests/hub/package-lock.json | system
+	npm ci --prefix tests/hub --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+test: system venv demo-model clients hub-proxy lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST)
 	$(BIN)/coverage combine --quiet
@@ -104,5 +111,5 @@ clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true
 
 clean: clean-demo ## remove all that was made here; end a demo that still runs
-	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/hub/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from warp_magics.gateway import EmbeddedServer, WarpConfig
+
+    from .guards import Guard
+    from .hub import Service
 
 _BROKEN_OFF: Final = 130
 _HIGHEST_PORT: Final = 65535
@@ -109,39 +114,75 @@ def _token(said: argparse.Namespace) -> int:
 
 def _serve(said: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from warp_magics.gateway import errors
+
+    from .hub import service
     from .serve import is_loopback, listen, serve
-    from .token_file import make_token, read_token
 
     config = _config(said)
-    token_file = _token_file(said, config)
-    with listen(
-        config.server.host if said.host is None else said.host,
-        config.server.port if said.port is None else said.port,
-    ) as listening:
+    if config.gateway:
+        raise errors.ConfigError(
+            f"{config.source} names another gateway under [gateway], which is for Jupyter Servers that pass on to it."
+            " Name a file with models of its own: `jupyter warp --config FILE`."
+        )
+    hub = service(os.environ)
+    host, port = (hub.host, hub.port) if hub else (config.server.host, config.server.port)
+    with listen(host if said.host is None else said.host, port if said.port is None else said.port) as listening:
         for warning in config.warnings:
             _complain(f"warning: {warning}")
-        make_token(token_file)
-        tokens = {read_token(token_file): config.storage.owner or "local"}
+        way = _of_hub(said, config, hub, listening) if hub else _of_token_file(said, config, listening)
         if not is_loopback(listening):
             _complain("warning: other machines reach this, and the token travels in the clear: put TLS in front of it.")
-        return serve(config, tokens, listening, lambda: _welcome(said, config, token_file, listening))
+        return serve(config, way.guard, listening, lambda: _welcome(config, way), below=way.below)
 
 
-def _welcome(said: argparse.Namespace, config: WarpConfig, token_file: Path, listening: socket.socket) -> None:
-    from warp_magics import __version__
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where and by whom the gateway is reached; ``token`` and ``command`` say how one comes by a token."""
 
+    below: str
+    url: str
+    guard: Guard
+    token: str
+    command: str
+
+
+def _of_token_file(said: argparse.Namespace, config: WarpConfig, listening: socket.socket) -> _Way:
+    from .asgi import BELOW
+    from .guards import FixedTokens
     from .serve import url_of
+    from .token_file import make_token, read_token
 
-    url = url_of(listening)
+    path = _token_file(said, config)
+    make_token(path)
+    guard = FixedTokens({read_token(path): config.storage.owner or "local"})
     named = {"--config": said.config, "--token-file": said.token_file}
     options = "".join(f" {name} {shlex.quote(str(path))}" for name, path in named.items() if path)
     command = f"jupyter warp token{options}"
+    return _Way(BELOW, url_of(listening), guard, f"{path} (`{command}` prints it)", f"$({command})")
+
+
+def _of_hub(said: argparse.Namespace, config: WarpConfig, hub: Service, listening: socket.socket) -> _Way:
+    from .hub import HubTokens
+    from .serve import url_of
+
+    if said.token_file or config.server.token_file:
+        _complain("warning: the token file has no effect: JupyterHub knows the tokens")
+    if config.storage.owner:
+        _complain(f"warning: storage.owner makes all users of the Hub one: {config.storage.owner}")
+    guard = HubTokens(config.storage.owner)
+    return _Way(hub.below, url_of(listening, hub.below), guard, f"JupyterHub's, with {guard.scopes}", "$TOKEN")
+
+
+def _welcome(config: WarpConfig, way: _Way) -> None:
+    from warp_magics import __version__
+
     lines = {
-        "listens": url,
+        "listens": way.url,
         "config": config.source or "none: `jupyter warp init` writes one",
         "models": ", ".join(map(str, config.chain)) or "none: prompts are refused until one is configured",
-        "token": f"{token_file} (`{command}` prints it)",
-        "try": f"""curl {url}/api/v1/prompt -H "Authorization: Bearer $({command})" -d '{{"prompt": "Hello"}}'""",
+        "token": way.token,
+        "try": f"""curl {way.url}/api/v1/prompt -H "Authorization: Bearer {way.command}" -d '{{"prompt": "Hello"}}'""",
         "stop": "Ctrl-C",
     }
     print(f"Warp {__version__}")  # noqa: T201

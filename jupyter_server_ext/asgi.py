@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import http
 import logging
 import re
@@ -21,6 +20,7 @@ from .routes import allowed, match, path_of, read_query, unmatched
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
+    from .guards import Guard
     from .routes import Route
 
     Scope: TypeAlias = MutableMapping[str, Any]
@@ -46,23 +46,25 @@ _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 class Application:
     """``opened()`` opens the endpoints at the server's start and closes what is behind them at its end.
 
-    ``tokens`` holds the owner of each token that is let in; ``body_size`` is in bytes. ``cors`` knows the pages of
+    ``guard`` says who is let in, ``below`` where the paths begin; ``body_size`` is in bytes. ``cors`` knows the pages of
     elsewhere that may ask.
     """
 
     def __init__(
         self,
         opened: Callable[[], contextlib.AbstractAsyncContextManager[Endpoints]],
-        tokens: Mapping[str, str],
+        guard: Guard,
         *,
         body_size: int,
+        below: str = BELOW,
         body_seconds: float = BODY_SECONDS,
         cors: Cors | None = None,
     ) -> None:
         self._opened = opened
+        self._guard = guard
+        self._below = below
         self._cors = cors or Cors()
         self._body_seconds = body_seconds
-        self._owners = {token.encode(): owner for token, owner in tokens.items()}
         self._body_size = body_size
         self._held = contextlib.AsyncExitStack()
         self._endpoints: Endpoints | None = None
@@ -113,7 +115,7 @@ class Application:
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
-            answer = shaped(_below(scope) or "", refused.answer)
+            answer = shaped(_below(scope, self._below) or "", refused.answer)
             self._count(scope, answer.status)
             await _respond(send, answer, head=head)
             return
@@ -151,9 +153,9 @@ class Application:
         try:
             route, groups = self._route(scope, headers)
             scope[_ROUTE] = path_of(route.pattern)
-            owner = self._owner(headers.get("authorization", ""))
+            owner = await self._owner(route, headers.get("authorization", ""))
             if owner is None and not route.open:
-                raise _Refused(_stranger())
+                raise _Refused(_stranger(self._guard.hint))
             query = read_query(scope["query_string"].decode("latin-1"))
             async with asyncio.timeout(self._body_seconds):
                 body = await self._body(headers, receive)
@@ -165,7 +167,7 @@ class Application:
 
     def _route(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Route, dict[str, str]]:
         """Return the route that is asked for; raises _Refused, also with the answer to a browser that asks before."""
-        below = _below(scope)
+        below = _below(scope, self._below)
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
         if verb == "OPTIONS" and below is not None and (verbs := allowed(below)):
             told = self._cors.preflight(headers, verbs)
@@ -176,12 +178,17 @@ class Application:
             raise _Refused(unmatched(scope["path"] if below is None else below))
         return found
 
-    def _owner(self, authorization: str) -> str | None:
-        """Return the owner of the token that a request carries; None for a stranger. Its time tells nothing."""
+    async def _owner(self, route: Route, authorization: str) -> str | None:
+        """Return the owner of the token that a request carries; None for a stranger."""
+        if route.open and not route.gateway:  # the same for everybody, also while nobody can tell who is who
+            return None
         said = _AUTHORIZATION.fullmatch(authorization)
-        token = said[1].encode() if said else b""
-        known = [owner for right, owner in self._owners.items() if hmac.compare_digest(token, right)]
-        return known[0] if known else None
+        try:
+            return await self._guard.owner(said[1] if said else "")
+        except errors.WarpError:
+            if not route.open:
+                raise
+            return None
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Read the body as far as it is allowed to go; raises BodyTooLarge."""
@@ -209,7 +216,7 @@ class Application:
             self._count(scope, http.HTTPStatus.OK)
             await self._pass_on(send, answer, head=head)
         else:
-            answer = shaped(_below(scope) or "", answer)
+            answer = shaped(_below(scope, self._below) or "", answer)
             self._count(scope, answer.status)
             await _respond(send, answer, head=head)
 
@@ -257,10 +264,10 @@ class _Left(Exception):
     """Who was asking has gone."""
 
 
-def _below(scope: Scope) -> str | None:
-    """Return the path below ``warp/``, still percent-encoded; None for another."""
+def _below(scope: Scope, start: str) -> str | None:
+    """Return the path below ``start``, still percent-encoded; None for another."""
     path = str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
-    return path.removeprefix(BELOW) if path.startswith(BELOW) else None
+    return path.removeprefix(start) if path.startswith(start) else None
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -305,8 +312,8 @@ def _too_slow(seconds: float) -> Response:
     return Response({"code": status.name, "message": f"The body did not arrive within {seconds:g} s."}, status)
 
 
-def _stranger() -> Response:
-    message = "Not signed in. Send the header `Authorization: Bearer TOKEN`; `jupyter warp token` prints the token."
+def _stranger(hint: str) -> Response:
+    message = f"Not signed in. Send the header `Authorization: Bearer TOKEN`. {hint}"
     status = http.HTTPStatus.UNAUTHORIZED
     return Response({"code": status.name, "message": message}, status, {"WWW-Authenticate": "Bearer"})
 

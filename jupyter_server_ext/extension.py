@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -14,12 +15,12 @@ from jupyter_server.utils import url_path_join
 from traitlets import Unicode
 from traitlets.config import Application
 
-from warp_magics.gateway import KEYS_HIDDEN, SERVER_ID, Announcement, announce, hide_keys, withdraw
+from warp_magics.gateway import KEYS_HIDDEN, SERVER_ID, Announcement, announce, errors, hide_keys, withdraw
 
 from .scoped import Scoped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from jupyter_server.serverapp import ServerApp
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from .endpoints import Endpoints
     from .metrics import Metrics
+    from .passing import Passing
 
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not called
 
@@ -46,6 +48,7 @@ class WarpExtension(ExtensionApp):
         self._config: WarpConfig | None = None
         self._gateway: LocalGateway | None = None
         self._endpoints: Endpoints | None = None
+        self._passing: Passing | None = None
         self._opening = asyncio.Lock()
         self._server_id = secrets.token_hex(8)
         self._token = secrets.token_urlsafe(32)
@@ -66,8 +69,14 @@ class WarpExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Give the handlers their way to the gateway, and kernels to be started the id they know this server by."""
-        self.settings.update(warp_endpoints=self.endpoints, warp_owner=self.fixed_owner, warp_scoped=self._scoped)
-        self.settings.update(warp_body_size=self.body_size, warp_count=self.count)
+        self.settings.update(
+            warp_endpoints=self.endpoints,
+            warp_passing=self.passing,
+            warp_body_size=self.body_size,
+            warp_owner=self.fixed_owner,
+            warp_scoped=self._scoped,
+            warp_count=self.count,
+        )
         os.environ[SERVER_ID] = self._server_id
         self._hide_keys()
 
@@ -114,27 +123,42 @@ class WarpExtension(ExtensionApp):
 
     async def endpoints(self) -> Endpoints:
         """Return the endpoints, opening the gateway first; raises ConfigError."""
-        async with self._opening:
+        async with self._settling() as config:
             if self._endpoints is None:
-                self._endpoints = await self._open()
+                self._endpoints = self._open(config)
             return self._endpoints
 
     async def body_size(self) -> int:
         """Return how many bytes a body may have, reading the configuration first; raises ConfigError."""
-        await self.endpoints()
-        if self._config is None:
-            raise AssertionError("the gateway is open and its configuration is not read")
-        return self._config.limits.body_size
+        async with self._settling() as config:
+            return config.limits.body_size
 
-    async def _open(self) -> Endpoints:
+    async def passing(self) -> Passing | None:
+        """Return the way to the gateway that answers instead; None where this one does. Raises ConfigError."""
+        async with self._settling() as config:
+            if self._passing is None and config.gateway:
+                self._passing = self._way(config, config.gateway.url, config.gateway.auth)
+            return self._passing
+
+    @contextlib.asynccontextmanager
+    async def _settling(self) -> AsyncGenerator[WarpConfig, None]:
+        """Hold the configuration, read when first needed; if nothing can be made of it, it is read anew next time."""
+        async with self._opening:
+            if self._config is None:
+                self._config = await asyncio.to_thread(self._read_config)
+            try:
+                yield self._config
+            except errors.WarpError:
+                self._config = None
+                raise
+
+    def _open(self, config: WarpConfig) -> Endpoints:
         from warp_magics import __version__
         from warp_magics.gateway import LocalGateway
 
         from .endpoints import Endpoints
         from .metrics import Metrics
 
-        config = await asyncio.to_thread(self._read_config)
-        self._config = config
         self._counts = Metrics(map(str, config.described))  # first: opening tells of troubles, too
         self._gateway = LocalGateway(config, version=__version__)
         for warning in self._gateway.warnings:
@@ -146,6 +170,17 @@ class WarpExtension(ExtensionApp):
         """Count a request, once the gateway is open."""
         if self._endpoints is not None:
             self._endpoints.count(path, method, status)
+
+    def _way(self, config: WarpConfig, url: str, auth: str | None) -> Passing:
+        from warp_magics import ways
+
+        from .passing import Passing
+
+        place = ways.configured(url, auth, os.environ)
+        for warning in (*config.warnings, *place.warnings):
+            self.log.warning("warp: %s", warning)
+        longest = config.limits.timeout.total + config.limits.session_wait
+        return Passing(url, place.token, body_size=config.limits.body_size, longest=longest)
 
     def _read_config(self) -> WarpConfig:
         from warp_magics.gateway import load_config
@@ -166,6 +201,8 @@ class WarpExtension(ExtensionApp):
         if self._counts is not None:
             self._counts.close()
             self._counts = None
+        if self._passing is not None:
+            await self._passing.aclose()
 
 
 def kernel_url(serverapp: ServerApp) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
+from jupyter_server.auth.identity import LegacyIdentityProvider
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
@@ -17,14 +19,15 @@ from warp_magics.gateway import errors, wire
 
 from . import routes
 from .bodies import Body, close, hang_up, has_body
-from .endpoints import EventStream, Request, Response, error_response
+from .endpoints import EventStream, Request, Response, error_response, live
 from .openai_api import BELOW, shaped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from jupyter_server.auth import IdentityProvider
 
+    from .passing import Passed, Passing
     from .routes import Route
 
 RESOURCE: Final = "warp"
@@ -36,9 +39,9 @@ READER_SECONDS: Final = 60.0
 class WarpHandler(APIHandler):
     """Runs a route and writes what it returns; who may not ask, and too large a body, is answered before it is read.
 
-    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_body_size`` tells how large a body may
-    be, ``warp_owner`` the owner that the configuration sets over whoever asks, and ``warp_scoped``, where there is one,
-    knows the kernels' token.
+    In the settings ``warp_endpoints`` makes the endpoints when first used, ``warp_passing``, where there is one, tells the
+    way to the gateway that answers instead, ``warp_body_size`` how large a body may be, ``warp_owner`` the owner that the
+    configuration sets over whoever asks, and ``warp_scoped``, where there is one, knows the kernels' token.
     """
 
     auth_resource = RESOURCE
@@ -104,6 +107,12 @@ class WarpHandler(APIHandler):
         self.application.log_request(self)
         await hang_up(self.request)
 
+    def check_xsrf_cookie(self) -> None:
+        """Check what a browser may have been made to send: a kernel's token is in a header, and JupyterHub knows it not."""
+        scoped = self.settings.get("warp_scoped")
+        if not (scoped and scoped.knows(self)):
+            super().check_xsrf_cookie()
+
     def owner(self) -> str | None:
         """Return whose sessions are meant; None for a stranger.
 
@@ -117,30 +126,63 @@ class WarpHandler(APIHandler):
         scoped = self.settings.get("warp_scoped")
         if scoped and scoped.is_user(user):
             return str(scoped.owner())
-        own = type(super().identity_provider).__module__.startswith("jupyter_server.")
-        return "local" if own else str(user.username)
+        return "local" if self._users_are_nameless() else str(user.username)
+
+    def _users_are_nameless(self) -> bool:
+        provider = super().identity_provider
+        # JupyterHub's servers of the older kind know their users by a handler that Jupyter's own provider asks.
+        knows = provider.login_handler_class if isinstance(provider, LegacyIdentityProvider) else type(provider)
+        return str(knows.__module__).startswith("jupyter_server.")
+
+    def may_pass(self) -> bool:
+        """Whether this server's token for the gateway elsewhere is the user's own to use: its sessions are that user's."""
+        user = self.current_user
+        if user is None:
+            return False
+        scoped = self.settings.get("warp_scoped")
+        named = os.environ.get("JUPYTERHUB_USER")
+        return bool((scoped and scoped.is_user(user)) or self._users_are_nameless() or user.username == named)
 
     async def run(self, route: Route, groups: Mapping[str, str]) -> None:
         """Answer with what the route returns or raises."""
-        self._work = work = asyncio.ensure_future(self._answered(route, groups))
+        await self._run(self._answered(route, groups))
+
+    async def _run(self, answering: Coroutine[Any, Any, Response | EventStream | Passed]) -> None:
+        self._work = work = asyncio.ensure_future(answering)
         try:
             answer = await work
         except asyncio.CancelledError:  # the reader has left: nobody is there to be answered
             if not work.cancelled():
                 raise
             return
-        if isinstance(answer, EventStream):
-            await self._write_stream(answer)
-        else:
+        if isinstance(answer, Response):
             self._write(answer)
+        else:
+            await self._write_stream(answer)
 
-    async def _answered(self, route: Route, groups: Mapping[str, str]) -> Response | EventStream:
+    async def _answered(self, route: Route, groups: Mapping[str, str]) -> Response | EventStream | Passed:
         try:
+            if route.call is not live and (passing := await self._passing()):
+                return await (passing.health() if route.open and not self.may_pass() else self._passed_on(passing))
             endpoints = await self.settings["warp_endpoints"]() if route.gateway else None
             return await route.call(endpoints, self._asked(), **groups)
         except errors.WarpError as error:
             answer = error_response(error)
             return answer if self.current_user else Response({"status": "error"}, answer.status)
+
+    async def _passing(self) -> Passing | None:
+        """Return the way to the gateway that answers instead of this server's, if there is one."""
+        way = self.settings.get("warp_passing")
+        return await way() if way else None
+
+    async def _passed_on(self, passing: Passing) -> Passed:
+        if not self.may_pass():
+            raise errors.Forbidden(
+                "This server asks the gateway as its own user, whose sessions are not yours. Ask from your own server."
+            )
+        start = url_path_join(self.base_url, RESOURCE, "/")
+        headers, body = self.request.headers.get_all(), self._body.data if self._body else b""
+        return await passing.answer(str(self.request.method), str(self.request.uri).removeprefix(start), headers, body)
 
     def _asked(self) -> Request:
         """Return the request; only once the configuration is read, for that may set the owner."""
@@ -164,16 +206,32 @@ class WarpHandler(APIHandler):
         else:
             self.finish(wire.json_bytes(answer.body))
 
-    async def _write_stream(self, answer: EventStream) -> None:
-        self._set_headers(answer.headers)
+    async def _write_stream(self, answer: EventStream | Passed) -> None:
+        if isinstance(answer, EventStream):
+            self._set_headers(answer.headers)
+        else:
+            self._set_head(answer)
         self._work = passing = asyncio.ensure_future(self._pass_on(answer))
         try:
             with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
                 await passing
+        except errors.GatewayUnreachable as error:
+            # It is too late to say so: the reader must not take the part for the whole.
+            self.log.warning("warp: %s", error.message)
+            if self.request.connection is not None:
+                self.request.connection.close()  # type: ignore[attr-defined] # every server's connection has it
         finally:
             await answer.chunks.aclose()  # one that left before the first chunk has never been passed any
 
-    async def _pass_on(self, answer: EventStream) -> None:
+    def _set_head(self, answer: Passed) -> None:
+        self.set_status(answer.status)
+        self.clear_header("Content-Type")
+        told: set[str] = set()
+        for name, value in answer.headers:  # the first takes the place of what Jupyter says there
+            (self.add_header if name.lower() in told else self.set_header)(name, value)
+            told.add(name.lower())
+
+    async def _pass_on(self, answer: EventStream | Passed) -> None:
         await self._flush()
         async for chunk in answer.chunks:
             self.write(chunk)
@@ -243,15 +301,34 @@ def _code(status: int) -> str:
 
 
 class UnknownHandler(WarpHandler):
-    """Everything else below ``warp/``: a 404 in JSON, for users and strangers alike."""
+    """Everything else below ``warp/``: a 404 in JSON, for users and strangers alike; passed on where all is."""
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse before anything else is looked at."""
+        with contextlib.suppress(errors.WarpError):  # which is told at the paths that there are
+            if await self._passing():
+                await super().prepare()
+                return
         answer = routes.unmatched(self.request.path)
         if has_body(self.request):
             await self._turn_away(answer)
         else:
             self._write(answer)
+
+    verbs = closed_verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+    async def _rest(self) -> None:
+        await self._run(self._told_elsewhere())
+
+    async def _told_elsewhere(self) -> Response | Passed:
+        try:
+            passing = await self._passing()
+            return await self._passed_on(passing) if passing else routes.unmatched(self.request.path)
+        except errors.WarpError as error:
+            return error_response(error)
+
+    get = web.authenticated(authorized("read", resource=RESOURCE)(_rest))
+    post = put = patch = delete = web.authenticated(authorized("write", resource=RESOURCE)(_rest))
 
 
 def _method(route: Route) -> Callable[..., Awaitable[None] | None]:

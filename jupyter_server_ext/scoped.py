@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,13 +20,23 @@ USERNAME: Final = "warp-kernel"
 _HEADER: Final = re.compile(r"\s*(?:token|bearer)\s+(\S+)\s*", re.IGNORECASE)
 
 
+class KernelUser(User):
+    """Who runs this server's kernels. To JupyterHub's authorizer, which asks a user for scopes, it is the server's user."""
+
+    @property
+    def hub_user(self) -> dict[str, Any]:
+        """What the Hub would say of it: it may use this server."""
+        scopes = json.loads(os.environ.get("JUPYTERHUB_OAUTH_ACCESS_SCOPES") or "[]")
+        return {"kind": "user", "name": os.environ.get("JUPYTERHUB_USER", ""), "scopes": scopes}
+
+
 class Scoped:
     """``owner`` tells whose sessions the token's user means; asked at each request, for the configuration may say."""
 
     def __init__(self, token: str, owner: Callable[[], str]) -> None:
         self._token: bytes | None = token.encode()
         self.owner = owner
-        self.user = User(USERNAME)
+        self.user = KernelUser(USERNAME)
 
     def wrap(self, identity_provider: IdentityProvider) -> IdentityProvider:
         """Return a provider that knows the token's user, and everybody else as ``identity_provider`` does."""

@@ -16,16 +16,18 @@ import uvicorn
 from warp_magics import __version__
 from warp_magics.gateway import LocalGateway, errors
 
-from .asgi import CLOSE_SECONDS, LAST_WORDS_SECONDS, Application
+from .asgi import BELOW, CLOSE_SECONDS, LAST_WORDS_SECONDS, Application
 from .cors import Cors
 from .endpoints import Endpoints
 from .metrics import Metrics
 from .patience import Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from warp_magics.gateway import WarpConfig
+
+    from .guards import Guard
 
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than usual clients keep a connection that they may use again
 _BACKLOG: Final = 2048
@@ -49,13 +51,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def url_of(listening: socket.socket) -> str:
-    """Return the gateway's base URL as this machine reaches it."""
+def url_of(listening: socket.socket, below: str = BELOW) -> str:
+    """Return the gateway's base URL, whose path is ``below``, as this machine reaches it."""
     host, port = listening.getsockname()[:2]
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")  # noqa: PLR2004
-    return f"http://{f'[{address}]' if address.version == 6 else address}:{port}/warp"  # noqa: PLR2004
+    return f"http://{f'[{address}]' if address.version == 6 else address}:{port}{below.rstrip('/')}"  # noqa: PLR2004
 
 
 def is_loopback(listening: socket.socket) -> bool:
@@ -64,9 +66,9 @@ def is_loopback(listening: socket.socket) -> bool:
 
 
 def serve(
-    config: WarpConfig, tokens: Mapping[str, str], listening: socket.socket, when_ready: Callable[[], None]
+    config: WarpConfig, guard: Guard, listening: socket.socket, when_ready: Callable[[], None], *, below: str = BELOW
 ) -> int:
-    """Serve until SIGINT or SIGTERM, and return the exit status; ``tokens`` holds the owner of each token.
+    """Serve ``below`` a path until SIGINT or SIGTERM, and return the exit status; ``guard`` says who is let in.
 
     ``when_ready`` is called once requests are answered. One process, one event loop.
     """
@@ -84,7 +86,7 @@ def serve(
             counts.close()
 
     cors = Cors(config.server.cors_origins, config.session_header)
-    application = Application(opened, tokens, body_size=config.limits.body_size, cors=cors)
+    application = Application(opened, guard, body_size=config.limits.body_size, below=below, cors=cors)
     server = _Server(application, when_ready)
     try:
         server.run(sockets=[listening])

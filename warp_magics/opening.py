@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from . import ways
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from .gateway import ChatRequest, Event, Gateway, GatewayStatus
+    from .gateway import ChatRequest, Event, Gateway, GatewayStatus, WarpConfig
     from .portal import Portal, Waiter
     from .taping import Tape
 
@@ -120,7 +120,7 @@ def taped(used: Tape, ask: Callable[[ChatRequest], AsyncGenerator[Event, None]] 
 
 
 def near() -> Connection:
-    """Return a connection to the gateway of this kernel's server, else to one in this process.
+    """Return a connection to the gateway of this kernel's server, else to the one that the configuration says.
 
     Raises GatewayUnreachable where the server keeps its keys and cannot be asked: what it allows and limits holds here.
     """
@@ -143,30 +143,57 @@ def near() -> Connection:
             return at
         at.close()
         passed = "No model is configured there."
-    if pid and os.environ.get(KEYS_HIDDEN):
-        raise errors.GatewayUnreachable(
-            "This kernel's Jupyter Server answers for its kernels (server.hide_keys), and cannot be asked: "
-            f"{passed or 'it has not told where its gateway is.'} Whoever runs it can put that right; "
-            "with `hide_keys = false` under [server] of its warp.toml kernels have the keys, too, and answer themselves."
-        )
-    return _in_this_process(passed)
+    return _as_configured(passed, hidden=bool(pid and os.environ.get(KEYS_HIDDEN)))
 
 
-def _in_this_process(passed: str) -> Connection:
-    """Open a gateway of our own, from the same configuration a server would read."""
+def _as_configured(passed: str, *, hidden: bool) -> Connection:
+    """Open what the configuration says that a server would read: the gateway that it names, else one of our own.
+
+    Where the server has ``hidden`` the keys there is none of our own.
+    """
     from jupyter_core.paths import jupyter_config_path
 
+    from .gateway import errors, load_config
+
+    try:
+        config = load_config(folders=[Path(folder) for folder in jupyter_config_path()])
+    except errors.ConfigError:
+        if hidden:  # what is amiss are the keys, as it should be
+            raise _unanswered(passed) from None
+        raise
+    if config.gateway is not None:
+        at = ways.configured(config.gateway.url, config.gateway.auth, os.environ)
+        why = f"{at.why} in {config.source}{_passed_over(passed)}"
+        return elsewhere(replace(at, why=why, warnings=(*config.warnings, *at.warnings)), GATEWAY_SECONDS)[0]
+    if hidden:
+        raise _unanswered(passed)
+    return _in_this_process(config, passed)
+
+
+def _unanswered(passed: str) -> Exception:
+    from .gateway import errors
+
+    return errors.GatewayUnreachable(
+        "This kernel's Jupyter Server answers for its kernels (server.hide_keys), and cannot be asked: "
+        f"{passed or 'it has not told where its gateway is.'} Whoever runs it can put that right; "
+        "with `hide_keys = false` under [server] of its warp.toml kernels have the keys, too, and answer themselves."
+    )
+
+
+def _passed_over(passed: str) -> str:
+    return f". This kernel's Jupyter Server was passed over: {passed}" if passed else ""
+
+
+def _in_this_process(config: WarpConfig, passed: str) -> Connection:
     from . import __version__
-    from .gateway import LocalGateway, load_config
+    from .gateway import LocalGateway
     from .portal import Portal
 
-    config = load_config(folders=[Path(folder) for folder in jupyter_config_path()])
     why = f"in this process, configured by {config.source or 'the environment'}"
     if config.demo:
         config = config.with_demo()
         why = "in this process; no model is configured, so the demo provider answers"
-    if passed:
-        why += f". This kernel's Jupyter Server was passed over: {passed}"
+    why += _passed_over(passed)
     gateway = LocalGateway(config, version=__version__)
     secrets = tuple(secret for provider in config.providers.values() for secret in provider.secrets())
     owner = config.storage.owner or _user()

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import stat
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 URL: Final = "WARP_GATEWAY_URL"
 TOKEN: Final = "WARP_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
 TOKEN_FILE: Final = "WARP_GATEWAY_TOKEN_FILE"  # noqa: S105
+HUB_TOKEN: Final = "JUPYTERHUB_API_TOKEN"  # noqa: S105
+GATEWAY: Final = "[gateway]"
 _ALLOWED: Final = "Write http://HOST:PORT/warp or https://…; several, with spaces or commas between, are one gateway's."
 
 
@@ -65,6 +67,26 @@ def place(
         return Place(found, read, why, warnings + _readable(path))
     typed = (ask or asked)(f"Token for {found[0]}: ")
     return Place(found, _checked_token(typed, "The token"), why, warnings)
+
+
+def configured(url: str, auth: str | None, env: Mapping[str, str]) -> Place:
+    """Return the gateway that a configuration names under ``[gateway]``; raises ConfigError.
+
+    With ``auth`` "hub" its token is the one that JupyterHub has given this server, read anew at each use.
+    """
+    if auth is None:
+        return place([url], None, env, GATEWAY, unasked)
+    found = place([url], _hub_token(env), env, GATEWAY)
+    return replace(found, token=functools.partial(_hub_token, env))
+
+
+def _hub_token(env: Mapping[str, str]) -> str:
+    if not env.get(HUB_TOKEN):
+        raise _error(
+            f'{GATEWAY} auth = "hub" needs {HUB_TOKEN}, which a server started by JupyterHub has. Elsewhere leave auth'
+            f" out and set {TOKEN} or {TOKEN_FILE}."
+        )
+    return _checked_token(env[HUB_TOKEN], HUB_TOKEN)
 
 
 def checked(urls: Sequence[str], who: str) -> tuple[str, ...]:
@@ -113,10 +135,11 @@ def _plain(parts: SplitResult) -> str:
 
 def _bare(urls: Sequence[str]) -> list[str]:
     """Return the URLs over which a token can be read on its way."""
-    return [url for url in urls if url.startswith("http:") and not _loopback(urlsplit(url).hostname or "")]
+    return [url for url in urls if url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")]
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether what is sent to ``host`` stays on this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -313,6 +313,56 @@ def test_another_servers_file_is_not_even_asked(elsewhere, kernel_of):
     assert server.asked == []
 
 
+@pytest.fixture
+def configured(config_file, monkeypatch):
+    """Writes the file that names a gateway elsewhere, which is reached with the Hub's token."""
+
+    def write(url, token=TOKEN, auth='auth = "hub"'):
+        monkeypatch.setenv("WARP_CONFIG", str(config_file(f'[gateway]\nurl = "{url}"\n{auth}\n')))
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", token)
+
+    return write
+
+
+def test_without_a_server_the_configured_gateway_is_asked_itself(elsewhere, kernel_of, configured):
+    server = elsewhere()
+    configured(server.url)
+    at = connect.connection()
+    assert at.urls == (server.url,)
+    assert f"{server.url}, as [gateway] says in " in at.why
+    assert TOKEN not in repr(at)
+    connect.disconnect()
+    kernel_of("http://127.0.0.1:9/warp")
+    at = connect.connection()
+    assert at.urls == (server.url,)
+    assert "This kernel's Jupyter Server was passed over: The gateway at http://127.0.0.1:9/warp" in at.why
+
+
+def test_where_the_configured_gateway_fails_nothing_is_opened_instead(elsewhere, configured, monkeypatch):
+    configured("http://127.0.0.1:9/warp")
+    with pytest.raises(errors.GatewayUnreachable, match=r"http://127\.0\.0\.1:9/warp"):
+        connect.connection()
+    configured(elsewhere().url, token="revoked")
+    with pytest.raises(errors.GatewayRefused, match="refuses the token"):
+        connect.connection()
+    monkeypatch.delenv("JUPYTERHUB_API_TOKEN")
+    with pytest.raises(errors.ConfigError, match="JUPYTERHUB_API_TOKEN"):
+        connect.connection()
+    configured(elsewhere().url, auth="")
+    with pytest.raises(errors.ConfigError, match="WARP_GATEWAY_TOKEN"):
+        connect.connection()
+
+
+def test_a_token_that_the_hub_renews_is_taken_at_its_next_use(elsewhere, configured, monkeypatch):
+    server = elsewhere()
+    configured(server.url)
+    at = connect.connection()
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "renewed")
+    with pytest.raises(errors.GatewayRefused):
+        at.portal.call(at.gateway.status)
+    assert server.asked[-1][1] == "Bearer renewed"
+
+
 REFUSALS = {
     "refused": ({}, "wrong-token", errors.GatewayRefused, "refuses the token"),
     "nobody": (None, TOKEN, errors.GatewayUnreachable, "cannot be used"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 READY_SECONDS = 20.0
 STOP_SECONDS = 20.0
 COMMAND = Path(sys.executable).with_name("jupyter-warp")
-LISTENS = re.compile(r"^listens +(http://\S+:(\d+)/warp)$", re.MULTILINE)
+LISTENS = re.compile(r"^listens +(http://\S+?:(\d+)/\S*warp)$", re.MULTILINE)
 
 
 class AloneProcess:

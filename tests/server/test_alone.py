@@ -132,6 +132,13 @@ def test_two_share_a_session_over_one_store_and_a_notebooks_owner(configure, tmp
                 assert len(here.get("sessions/shared/history").json()["turns"]) == 3
 
 
+def test_no_packet_of_an_answer_waits_for_the_readers_word_about_the_one_before():
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 # -- ending
 
 

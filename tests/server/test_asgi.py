@@ -15,6 +15,7 @@ import uvicorn
 
 from jupyter_server_ext.asgi import Application
 from jupyter_server_ext.endpoints import Endpoints
+from jupyter_server_ext.guards import FixedTokens
 from tests.server.conftest import Answer
 from warp_magics import gateway as warp
 
@@ -115,7 +116,7 @@ def application(gateway, closed=None):
         finally:
             await (closed or gateway.aclose)()
 
-    return Application(opened, {ADA: "ada", BOB: "bob"}, body_size=LIMIT)
+    return Application(opened, FixedTokens({ADA: "ada", BOB: "bob"}), body_size=LIMIT)
 
 
 @pytest.fixture
@@ -395,7 +396,7 @@ async def test_a_start_that_fails_says_why():
     async def begin():
         return {"type": "lifespan.startup"}
 
-    await Application(opened, {}, body_size=LIMIT)({"type": "lifespan"}, begin, told.put)
+    await Application(opened, FixedTokens({}), body_size=LIMIT)({"type": "lifespan"}, begin, told.put)
     assert told.get_nowait() == {"type": "lifespan.startup.failed", "message": "models: is wrong"}
 
 

@@ -135,19 +135,23 @@ def test_camel_case_json_says_the_same(load):
 # -- what has no effect ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("toml", "place"),
-    [
-        ('gateway.url = "https://hub"', "gateway"),
-    ],
-)
-def test_idle_settings_are_told(load, toml, place):
-    assert load(f'models = ["openai:x"]\n{toml}').warnings == (f"{place} has no effect in this version",)
+def test_where_another_gateway_answers_no_model_is_needed_and_none_is_missed(load):
+    config = load('[gateway]\nurl = "https://hub/services/warp"\nauth = "hub"', {"OPENAI_API_KEY": "sk-planted"})
+    assert (config.gateway.url, config.gateway.auth) == ("https://hub/services/warp", "hub")
+    assert (config.chain, config.demo, config.warnings) == ((), False, ())
+    assert not any(one.api_key for one in config.providers.values())
 
 
-def test_idle_settings_in_json_are_told_in_json(load):
+def test_what_an_answer_needs_has_no_effect_beside_another_gateway_and_that_is_told(load):
+    config = load('models = ["openai:x"]\ncache.enabled = true\ngateway.url = "https://hub"')
+    said = "has no effect beside gateway, which answers instead"
+    assert config.warnings == (f"models {said}", f"cache {said}")
+    assert config.chain == ()
+
+
+def test_it_is_told_in_json_as_json_writes_it(load):
     config = load({"models": ["openai:x"], "gateway": {"url": "https://hub"}})
-    assert config.warnings == ("gateway has no effect in this version",)
+    assert config.warnings == ("models has no effect beside gateway, which answers instead",)
 
 
 # -- frozen, and light -----------------------------------------------------------------------------

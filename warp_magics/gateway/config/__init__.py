@@ -48,8 +48,8 @@ __all__ = [
 _RESTORE: Final[Mapping[str, float]] = MappingProxyType(
     {"rate_limit": 60.0, "timeout": 60.0, "provider_error": 60.0, "quota": 600.0}
 )
-_IDLE: Final = (("gateway",),)
-"""What is read and checked, and not acted upon by this version."""
+_ANSWERING: Final = ("models", "allow", "model", "providers", "storage", "restore", "routing", "cache")
+"""What only a gateway that answers itself acts upon."""
 _LONG: Final = 8  # characters; a shorter value from the environment may be a part of any word
 
 
@@ -73,7 +73,8 @@ class ModelSettings:
 class WarpConfig:
     """The configuration. Durations are seconds, sizes bytes; secrets show themselves only to ``reveal()``.
 
-    ``chain`` is asked in order where nobody names a model; it is empty, and ``demo`` true, where none can be.
+    ``chain`` is asked in order where nobody names a model; it is empty, and ``demo`` true, where none can be. Where
+    another ``gateway`` answers, both are not.
     """
 
     source: Path | None
@@ -154,13 +155,17 @@ def load_config(
 
 
 def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[WarpConfig, list[Fault]]:
+    idle = _answering(file) if file.gateway else ()
+    if file.gateway:  # another answers: what an answer needs is neither read nor missed
+        file, env = file.model_copy(update={name: getattr(File(), name) for name in idle}), {}
     providers = Providers(env, document.folder)
     merged = providers.merged(file.providers)
     catalog = Catalog(file, merged)
     storage, storage_faults, storage_warnings = storage_settings(file.storage)
     warnings = [*document.translation.warnings, *_literal_keys(document), *rows().warnings]
     warnings += [*providers.warnings, *catalog.warnings]
-    warnings += [*storage_warnings, *(f"{_place(document, loc)} has no effect in this version" for loc in _idle(file))]
+    warnings += storage_warnings
+    warnings += [f"{_place(document, (name,))} has no effect beside gateway, which answers instead" for name in idle]
     if document.source and catalog.chain and not file.models:
         warnings.append(f"models is not set: {catalog.chain[0]} is the chain, because its provider has a key")
     restore = _restores(file.restore)
@@ -168,7 +173,7 @@ def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[Warp
         source=document.source,
         warnings=tuple(warnings),
         chain=catalog.chain,
-        demo=not catalog.chain,
+        demo=not catalog.chain and file.gateway is None,
         described=catalog.described,
         aliases=MappingProxyType(catalog.aliases),
         providers=merged,
@@ -189,6 +194,12 @@ def _built(document: Document, file: File, env: Mapping[str, str]) -> tuple[Warp
     return config, [Fault(_in_style(document, fault.loc), fault.text) for fault in faults]
 
 
+def _answering(file: File) -> tuple[str, ...]:
+    """Return what somebody wrote of that which only a gateway that answers itself acts upon."""
+    usual = File()
+    return tuple(name for name in _ANSWERING if getattr(file, name) != getattr(usual, name))
+
+
 def _restores(table: Restores) -> dict[str, float]:
     values: dict[str, float | None] = {name: getattr(table, name) for name in get_args(Restore)}
     return {name: value for name, value in values.items() if value is not None}
@@ -207,16 +218,6 @@ def _literal_keys(document: Document) -> Iterator[str]:
         if key in table and not isinstance(table[key], Expanded):
             place = _place(document, ("providers", name, key))
             yield f'{place}: the key itself stands in the file; write "${{VARIABLE}}" or use {key}{"File" if document.camel else "_file"}'
-
-
-def _idle(file: File) -> Iterator[Loc]:
-    """Settings that somebody wrote and this version does not act upon."""
-    for loc in _IDLE:
-        value, usual = file, File()
-        for name in loc:
-            value, usual = getattr(value, name), getattr(usual, name)
-        if value != usual:
-            yield loc
 
 
 def _in_style(document: Document, loc: Loc) -> Loc:

@@ -140,6 +140,27 @@ class GatewayRefused(WarpError):
     http_status = 401
 
 
+class ServerRefused(WarpError):
+    """The gateway elsewhere refuses the token of the server that passes requests on to it."""
+
+    code = "GATEWAY_REFUSED_SERVER"
+    http_status = 502
+
+
+class Forbidden(WarpError):
+    """Known, and not let in."""
+
+    code = "FORBIDDEN"
+    http_status = 403
+
+
+class HubUnavailable(WarpError):
+    """The JupyterHub whose tokens are taken does not say whose one is."""
+
+    code = "HUB_UNAVAILABLE"
+    http_status = 503
+
+
 class ShuttingDown(WarpError):
     """The gateway is closing."""
 
