@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from jupyter_server_ext.asgi import Application
 from jupyter_server_ext.endpoints import Endpoints
+from jupyter_server_ext.guards import FixedTokens
 from jupyter_server_ext.patience import Protocol
 from jupyter_server_ext.serve import listen
 from warp_magics import gateway as warp
@@ -132,7 +133,7 @@ async def _served(config: warp.WarpConfig, cors: Cors | None, body_seconds: floa
 
     names = ["ada", "bob", *(f"bob{number}" for number in range(OWNERS))]
     tokens = {f"token-of-{name}": name for name in names}
-    app = Application(opened, tokens, body_size=config.limits.body_size, cors=cors, body_seconds=body_seconds)
+    app = Application(opened, FixedTokens(tokens), body_size=config.limits.body_size, cors=cors, body_seconds=body_seconds)
     server = uvicorn.Server(
         uvicorn.Config(app, http=Protocol, ws="none", lifespan="on", log_config=None, timeout_graceful_shutdown=5)
     )
