@@ -135,6 +135,13 @@ def test_a_stream_comes_through_hub_proxy_and_server_as_it_is_made_and_another_d
         assert server.get(f"streams/{stream_id}", headers={"Last-Event-ID": f"{events[-1].id}"}).status_code == 204
 
 
+def test_a_reader_that_leaves_is_noticed_at_the_provider(ada, fake):
+    body = {"prompt": "Tell", "store": False, "models": ["fake:silent-2@left"]}
+    with ada.server() as server, server.stream("POST", "stream", json=body) as streamed:
+        next(line for line in streamed.iter_lines() if '"response"' in line)
+    poll(lambda: [call for call in fake.disconnects if call.model == "silent-2@left"], 60)
+
+
 def test_an_idempotency_key_is_the_same_turn_by_whichever_door(ada):
     with ada.server() as server, ada.curl() as curl:
         body = {"prompt": "Once", "sessionId": "once", "createSession": True}
