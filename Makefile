@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system hub-proxy demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
+.PHONY: help venv demo-model system clients hub-proxy demo test test-fast test-others lint notebooks bench chaos faults clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,15 @@ tests/hub/node_modules/.stamp: tests/hub/package.json tests/hub/package-lock.jso
 	npm ci --prefix tests/hub --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-test: system venv demo-model hub-proxy lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
+clients: system .venv-clients/.stamp ## other makers' clients of the OpenAI paths, for the tests of these
+
+.venv-clients/.stamp: tests/clients/requirements.txt tests/clients/package-lock.json
+	"$(PYTHON)" -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	npm ci --prefix tests/clients --no-audit --no-fund --silent
+	@touch $@
+
+test: system venv demo-model clients hub-proxy lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST)
 	$(BIN)/coverage combine --quiet

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote
 from warp_magics.gateway import errors, wire
 
 from .endpoints import Endpoints, EventStream, Request, Response, error_response
+from .openai_api import shaped
 from .routes import match, unmatched
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Application:
     ) -> None:
         self._opened = opened
         self._guard = guard
-        self._below = below
+        self._start = below
         self._body_size = body_size
         self._held = contextlib.AsyncExitStack()
         self._endpoints: Endpoints | None = None
@@ -103,11 +104,12 @@ class Application:
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
-            await _respond(send, refused.answer, head=head)
+            await _respond(send, shaped(_below(scope, self._start) or "", refused.answer), head=head)
             return
         except _Left:
             return
-        work = asyncio.ensure_future(self._work(route, request, groups, send, head=head))
+        path = _below(scope, self._start) or ""
+        work = asyncio.ensure_future(self._work(path, route, request, groups, send, head=head))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         left = asyncio.ensure_future(_left(receive))
@@ -124,7 +126,7 @@ class Application:
         """Return what is asked, and of which route; raises _Refused before more is read than needed, and _Left."""
         headers = _headers(scope)
         try:
-            route, groups = _route(scope, self._below)
+            route, groups = _route(scope, self._start)
             owner = await self._owner(route, headers.get("authorization", ""))
             if owner is None and not route.open:
                 raise _Refused(_stranger(self._guard.hint))
@@ -162,13 +164,15 @@ class Application:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _work(self, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool) -> None:
+    async def _work(
+        self, path: str, route: Route, request: Request, groups: Mapping[str, str], send: Send, *, head: bool
+    ) -> None:
         """Answer; cancelled where the reader has left, and where the server ends."""
         answer = await self._answer(route, request, groups)
         if isinstance(answer, EventStream):
             await self._pass_on(send, answer, head=head)
         else:
-            await _respond(send, answer, head=head)
+            await _respond(send, shaped(path, answer), head=head)
 
     async def _answer(self, route: Route, request: Request, groups: Mapping[str, str]) -> Response | EventStream:
         try:
@@ -210,13 +214,18 @@ class _Left(Exception):
     """Who was asking has gone."""
 
 
+def _below(scope: Scope, start: str) -> str | None:
+    """Return the path below ``start``, still percent-encoded; None for another."""
+    path = str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
+    return path.removeprefix(start) if path.startswith(start) else None
+
+
 def _route(scope: Scope, start: str) -> tuple[Route, dict[str, str]]:
-    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-    below = path.removeprefix(start)
+    below = _below(scope, start)
     verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-    found = match(verb, below) if below != path else None
+    found = None if below is None else match(verb, below)
     if found is None:
-        raise _Refused(unmatched(below))
+        raise _Refused(unmatched(scope["path"] if below is None else below))
     return found
 
 

@@ -74,17 +74,25 @@ class Pump(Generic[T]):
 class Chunks(Generic[T]):
     """The bytes of a stream, whose beginning ``first`` (None: silence) has been awaited already; close it at its end.
 
-    ``write`` makes an event's bytes, ``ping`` is in seconds. A fault that comes now is an ``error`` event, for the
+    ``write`` makes an event's bytes, ``fail`` those of a fault, ``ping`` is in seconds. A fault that comes now is an ``error`` event, for the
     status has gone out. A store that is lost is none to a reader who can come back (``resumable``, and whoever has
     seen an event): the stream just ends.
     """
 
     def __init__(
-        self, pump: Pump[T], first: T | None, write: Callable[[T], bytes], *, ping: float, resumable: bool
+        self,
+        pump: Pump[T],
+        first: T | None,
+        write: Callable[[T], bytes],
+        *,
+        ping: float,
+        resumable: bool,
+        fail: Callable[[errors.WarpError], bytes] | None = None,
     ) -> None:
         self._pump = pump
         self._waiting = [first]
         self._write = write
+        self._fail = fail or wire.failure_bytes
         self._ping = ping
         self._resumable = resumable
         self._over = False
@@ -111,9 +119,9 @@ class Chunks(Generic[T]):
             log.warning("stream_lost reason=%s", error.message)
             raise StopAsyncIteration
         if isinstance(error, errors.WarpError):
-            return wire.failure_bytes(error)
+            return self._fail(error)
         log.error("stream_failed", exc_info=error)
-        return wire.failure_bytes(errors.WarpError("The gateway failed."))
+        return self._fail(errors.WarpError("The gateway failed."))
 
     async def aclose(self) -> None:
         """Let go of what is read no further, at once and whether it has been read at all."""

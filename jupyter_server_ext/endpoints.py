@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from warp_magics.gateway import Started, check_session_id, errors, wire
 
 from . import feeds
+from .askings import Askings
 from .chunks import Chunks, Pump
 
 if TYPE_CHECKING:
@@ -97,10 +98,11 @@ class Endpoints:
     def __init__(
         self, gateway: Gateway, *, session_header: str, body_size: int, ping_seconds: float = PING_SECONDS
     ) -> None:
-        self._gateway = gateway
-        self._session_header = session_header
+        self.gateway = gateway
+        self.session_header = session_header
         self._body_size = body_size
         self._ping = ping_seconds
+        self.askings = Askings()
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -108,9 +110,9 @@ class Endpoints:
         """``POST api/v1/prompt``."""
         asked = self._ask(request)
         if self._says(request, "dryRun"):
-            return Response(wire.preview_json(await self._gateway.preview(asked)))
-        said = await self._gateway.ask(asked)
-        return Response(wire.response_json(said), headers=self._told(said))
+            return Response(wire.preview_json(await self.gateway.preview(asked)))
+        said = await self.gateway.ask(asked)
+        return Response(wire.response_json(said), headers=self.told(said))
 
     async def stream(self, request: Request) -> Response | EventStream:
         """``POST api/v1/stream``: what fails before a model has begun, and within the first seconds, has its status.
@@ -124,11 +126,11 @@ class Endpoints:
             return await self.prompt(request)
         if seen and asked.session_id and self._says(request, "resume"):
             return await self._followed(asked.owner, _stream_of(asked.session_id, seen), seen)
-        known = {self._session_header: check_session_id(asked.session_id)} if asked.session_id else {}
-        pump = Pump.of(self._gateway.stream(asked))
-        begun = await self._first(pump)
-        headers = self._told(begun) if isinstance(begun, Started) else known
-        return self._events(pump, begun, wire.event_bytes, headers, resumable=False)
+        known = {self.session_header: check_session_id(asked.session_id)} if asked.session_id else {}
+        pump = Pump.of(self.gateway.stream(asked))
+        begun = await self.first(pump)
+        headers = self.told(begun) if isinstance(begun, Started) else known
+        return self.event_stream(pump, begun, wire.event_bytes, headers, resumable=False)
 
     async def follow(self, request: Request, stream_id: str) -> Response | EventStream:
         """``GET api/v1/streams/{id}``: 204 where nothing is left of it."""
@@ -136,25 +138,25 @@ class Endpoints:
 
     async def stop(self, request: Request, stream_id: str) -> Response:
         """``POST api/v1/streams/{id}/stop``."""
-        stopped = await self._gateway.stop(request.known_owner(), stream_id)
+        stopped = await self.gateway.stop(request.known_owner(), stream_id)
         return Response({"streamId": stream_id, "status": "stopped" if stopped else "ended"})
 
     async def _followed(self, owner: str, stream_id: str, after: str | None) -> Response | EventStream:
-        pump = Pump.of(self._gateway.follow(owner, stream_id, after))
+        pump = Pump.of(self.gateway.follow(owner, stream_id, after))
         try:
-            begun = await self._first(pump)
+            begun = await self.first(pump)
         except StopAsyncIteration:
             return Response(None, 204)
         named = _STREAM_ID.fullmatch(stream_id)  # only what is one may be a header
-        headers = {self._session_header: named["session_id"], "x-stream-id": stream_id} if named else {}
-        return self._events(pump, begun, wire.event_bytes, headers)
+        headers = {self.session_header: named["session_id"], "x-stream-id": stream_id} if named else {}
+        return self.event_stream(pump, begun, wire.event_bytes, headers)
 
     # -- sessions ----------------------------------------------------------------------------------
 
     async def sessions(self, request: Request) -> Response:
         """``GET api/v1/sessions``."""
         limit = request.number("limit")
-        page = await self._gateway.sessions(
+        page = await self.gateway.sessions(
             request.known_owner(),
             search=request.asked("search") or "",
             limit=_PAGE if limit is None else limit,
@@ -164,51 +166,51 @@ class Endpoints:
 
     async def create(self, request: Request) -> Response:
         """``POST api/v1/sessions``."""
-        new = wire.read_new_session(self._body(request))
-        made = await self._gateway.create(
+        new = wire.read_new_session(self.body(request))
+        made = await self.gateway.create(
             request.known_owner(), new.session_id, title=new.title, ttl=new.ttl, metadata=new.metadata
         )
         return Response(wire.session_json(made), 201)
 
     async def session(self, request: Request, session_id: str) -> Response:
         """``GET api/v1/sessions/{id}``."""
-        return Response(wire.session_json(await self._gateway.session(request.known_owner(), session_id)))
+        return Response(wire.session_json(await self.gateway.session(request.known_owner(), session_id)))
 
     async def update(self, request: Request, session_id: str) -> Response:
         """``PATCH api/v1/sessions/{id}``."""
-        to = wire.read_changes(self._body(request))
-        changed = await self._gateway.update(
+        to = wire.read_changes(self.body(request))
+        changed = await self.gateway.update(
             request.known_owner(), session_id, title=to.title, ttl=to.ttl, metadata=to.metadata
         )
         return Response(wire.session_json(changed))
 
     async def delete(self, request: Request, session_id: str) -> Response:
         """``DELETE api/v1/sessions/{id}``."""
-        await self._gateway.delete(request.known_owner(), session_id)
+        await self.gateway.delete(request.known_owner(), session_id)
         return Response(None, 204)
 
     async def history(self, request: Request, session_id: str) -> Response:
         """``GET api/v1/sessions/{id}/history``."""
-        turns = await self._gateway.history(request.known_owner(), session_id, request.number("branch"))
+        turns = await self.gateway.history(request.known_owner(), session_id, request.number("branch"))
         return Response({"turns": [wire.turn_json(turn) for turn in turns]})
 
     async def fork(self, request: Request, session_id: str) -> Response:
         """``POST api/v1/sessions/{id}/fork``."""
-        fork = wire.read_fork(self._body(request))
-        made = await self._gateway.fork(request.known_owner(), session_id, at=fork.at, new_id=fork.session_id)
+        fork = wire.read_fork(self.body(request))
+        made = await self.gateway.fork(request.known_owner(), session_id, at=fork.at, new_id=fork.session_id)
         return Response(wire.session_json(made), 201)
 
     async def rewind(self, request: Request, session_id: str) -> Response:
         """``POST api/v1/sessions/{id}/rewind``."""
-        to = wire.read_rewind(self._body(request))
-        return Response(wire.session_json(await self._gateway.rewind(request.known_owner(), session_id, to)))
+        to = wire.read_rewind(self.body(request))
+        return Response(wire.session_json(await self.gateway.rewind(request.known_owner(), session_id, to)))
 
     async def export(self, request: Request, session_id: str) -> Response:
         """``GET api/v1/sessions/{id}/export``."""
         from warp_magics.gateway import export
 
-        session = await self._gateway.session(request.known_owner(), session_id)
-        turns = await self._gateway.history(request.known_owner(), session_id)
+        session = await self.gateway.session(request.known_owner(), session_id)
+        turns = await self.gateway.history(request.known_owner(), session_id)
         file = export(session, turns, request.asked("format") or "json")
         disposition = f'attachment; filename="{file.file_name}"'
         return Response(file.data, headers={"content-type": file.media_type, "content-disposition": disposition})
@@ -218,41 +220,42 @@ class Endpoints:
     async def watch(self, request: Request, session_id: str) -> EventStream:
         """``GET api/v1/sessions/{id}/events``: the headers go out as soon as the session is known to be there."""
         owner = request.known_owner()
-        pump = Pump.of(self._gateway.watch(owner, session_id, request.last_event_id))
+        pump = Pump.of(self.gateway.watch(owner, session_id, request.last_event_id))
         try:
-            await self._gateway.session(owner, session_id)
+            await self.gateway.session(owner, session_id)
         except BaseException:
             await pump.aclose()
             raise
-        return self._events(pump, None, wire.session_event_bytes)
+        return self.event_stream(pump, None, wire.session_event_bytes)
 
     async def events(self, request: Request) -> EventStream:
         """``GET api/v1/events``: several sessions and their live answers on one connection."""
         sessions = feeds.read_sessions(request.query.get("session", ()))
         after = feeds.read_after(request.query.get("after", ()), sessions)
-        pump = Pump(partial(feeds.merge, self._gateway, request.known_owner(), sessions, after))
-        return self._events(pump, await self._first(pump), bytes)
+        pump = Pump(partial(feeds.merge, self.gateway, request.known_owner(), sessions, after))
+        return self.event_stream(pump, await self.first(pump), bytes)
 
     # -- the gateway -------------------------------------------------------------------------------
 
     async def models(self, request: Request) -> Response:  # noqa: ARG002 - the same for every user
         """``GET api/v1/models``."""
-        return Response({"models": [wire.model_json(state) for state in await self._gateway.models()]})
+        return Response({"models": [wire.model_json(state) for state in await self.gateway.models()]})
 
     async def usage(self, request: Request) -> Response:
         """``GET api/v1/usage``."""
         by = request.asked("by") or "model"
-        rows = await self._gateway.usage(request.known_owner(), by)  # type: ignore[arg-type]  # it refuses others
+        rows = await self.gateway.usage(request.known_owner(), by)  # type: ignore[arg-type]  # it refuses others
         return Response({"by": by, "usage": [wire.usage_row_json(row, by) for row in rows]})
 
     async def ready(self, request: Request) -> Response:
         """``GET api/v1/health/ready``: a stranger is told the status alone."""
-        told = wire.status_json(await self._gateway.status())
+        told = wire.status_json(await self.gateway.status())
         return Response(told if request.owner is not None else {"status": told["status"]})
 
     # -- what they share ---------------------------------------------------------------------------
 
-    def _body(self, request: Request) -> bytes:
+    def body(self, request: Request) -> bytes:
+        """Return a request's body; raises BodyTooLarge."""
         if len(request.body) > self._body_size:
             raise errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
         return request.body
@@ -263,17 +266,18 @@ class Endpoints:
 
     def _ask(self, request: Request) -> ChatRequest:
         key = request.headers.get("idempotency-key")
-        return wire.read_ask(self._body(request), request.known_owner(), turn_id=key)
+        return wire.read_ask(self.body(request), request.known_owner(), turn_id=key)
 
-    def _told(self, said: ChatResponse | Started) -> dict[str, str]:
+    def told(self, said: ChatResponse | Started) -> dict[str, str]:
+        """Return the headers that tell of an answer's session and stream."""
         told = {
-            self._session_header: said.session_id,
+            self.session_header: said.session_id,
             "x-stream-id": said.stream_id,
             "x-session-status": said.session_status,
         }
         return {name: value for name, value in told.items() if value}
 
-    async def _first(self, pump: Pump[T]) -> T | None:
+    async def first(self, pump: Pump[T]) -> T | None:
         """Return what a stream begins with; None where the headers are to go out without knowing it."""
         try:
             return await pump.next(self._ping)
@@ -281,7 +285,7 @@ class Endpoints:
             await pump.aclose()
             raise
 
-    def _events(
+    def event_stream(
         self,
         pump: Pump[T],
         first: T | None,
@@ -289,8 +293,10 @@ class Endpoints:
         headers: Mapping[str, str] | None = None,
         *,
         resumable: bool = True,
+        fail: Callable[[errors.WarpError], bytes] | None = None,
     ) -> EventStream:
-        chunks = Chunks(pump, first, write, ping=self._ping, resumable=resumable)
+        """Return what a pump makes as an event stream that has begun with ``first``; see Chunks."""
+        chunks = Chunks(pump, first, write, ping=self._ping, resumable=resumable, fail=fail)
         return EventStream({**STREAM_HEADERS, **(headers or {})}, chunks)
 
 

@@ -19,6 +19,7 @@ from warp_magics.gateway import errors, wire
 
 from . import routes
 from .endpoints import EventStream, Request, Response, error_response, live
+from .openai_api import BELOW, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -122,7 +123,7 @@ class WarpHandler(APIHandler):
             raise errors.Forbidden(
                 "This server asks the gateway as its own user, whose sessions are not yours. Ask from your own server."
             )
-        start = url_path_join(self.base_url, RESOURCE, "/")
+        start = url_path_join(self.base_url, "warp/")
         headers, body = self.request.headers.get_all(), self.request.body
         return await passing.answer(str(self.request.method), str(self.request.uri).removeprefix(start), headers, body)
 
@@ -132,7 +133,13 @@ class WarpHandler(APIHandler):
         headers = {name.lower(): value for name, value in self.request.headers.items()}
         return Request(self.owner(), self.request.body, query, headers)
 
+    @property
+    def below(self) -> str:
+        """The path below ``warp/``."""
+        return str(self.request.path).removeprefix(url_path_join(self.base_url, "warp/"))
+
     def _write(self, answer: Response) -> None:
+        answer = shaped(self.below, answer)
         self.set_status(answer.status)
         self._set_headers(answer.headers)
         if answer.body is None:
@@ -188,12 +195,17 @@ class WarpHandler(APIHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer in the gateway's shape of an error, whatever raised it."""
         message = _told(status_code, kwargs.get("exc_info", (None, None))[1])
-        if status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
+        stranger = status_code == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None)
+        if stranger:
             message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.verbs))
+        if stranger and self.below.startswith(BELOW):  # by this status OpenAI's clients know a wrong key
+            status_code = http.HTTPStatus.UNAUTHORIZED
+        answer = shaped(self.below, Response({"code": _code(status_code), "message": message}, status_code))
+        self.set_status(answer.status)
         self.set_header("Content-Type", "application/json")
-        web.RequestHandler.finish(self, wire.json_bytes({"code": _code(status_code), "message": message}))
+        web.RequestHandler.finish(self, wire.json_bytes(answer.body))
 
     verbs: tuple[str, ...] = ()
 

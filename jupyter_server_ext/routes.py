@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from warp_magics.gateway import errors
 
+from . import openai_api
 from .endpoints import Endpoints, Response, error_response, live
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ ROUTES: Final = (
     Route("GET", r"api/v1/events", Endpoints.events, "read"),
     Route("GET", r"api/v1/models", Endpoints.models, "read"),
     Route("GET", r"api/v1/usage", Endpoints.usage, "read"),
+    Route("POST", r"v1/chat/completions", openai_api.chat_completions, "write"),
+    Route("GET", r"v1/models", openai_api.models, "read"),
+    Route("GET", r"v1/models/(?P<name>.+)", openai_api.model, "read"),
     Route("GET", r"api/v1/health/live", live, "read", open=True, gateway=False),
     Route("GET", r"api/v1/health/ready", Endpoints.ready, "read", open=True),
 )

@@ -124,7 +124,7 @@ class Warp:
         from .gateway import ChatRequest, Form, Parameters
 
         given: dict[str, Any] = {"session": self._session, "model": self._model, **_checked(options)}
-        parameters = {name: given.get(name) for name in ("temperature", "max_tokens", "top_p", "seed")}
+        parameters: dict[str, Any] = {name: given.get(name) for name in ("temperature", "max_tokens", "top_p", "seed")}
         return ChatRequest(
             prompt=prompt,
             session_id=given["session"],

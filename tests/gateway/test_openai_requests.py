@@ -195,7 +195,6 @@ def test_what_openai_would_hold_to_is_strict(schema):
 @pytest.mark.parametrize(
     "schema",
     [
-        {"type": "object"},
         {"type": "object", "properties": {"a": STRING}, "required": ["a"]},
         {**closed(a=STRING), "required": []},
         {**closed(a=STRING), "anyOf": [closed()]},
@@ -215,6 +214,12 @@ def test_what_openai_would_hold_to_is_strict(schema):
 def test_a_schema_openai_would_refuse_as_strict_is_not(schema):
     wanted = sent(form=Form(schema=schema))["response_format"]["json_schema"]
     assert (wanted["strict"], wanted["schema"]) == (False, schema)
+
+
+def test_any_object_is_asked_for_by_the_name_it_has_there():
+    body = sent(form=Form(schema={"type": "object"}))
+    assert body["response_format"] == {"type": "json_object"}
+    assert "JSON" in body["messages"][0]["content"]  # it refuses the wish where no message speaks of JSON
 
 
 @pytest.mark.parametrize("schema", [{"type": "array", "items": STRING}, {"anyOf": [closed()]}, {}])

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import aiohttp
 import pytest
 
 from tests.fakes.provider import Reply
@@ -309,6 +310,7 @@ async def test_a_name_that_is_not_found_in_time_is_a_connection_not_made_in_time
         return known("127.0.0.1" if host == "slow.test" else host, *more, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr("aiohttp.connector.DefaultResolver", aiohttp.ThreadedResolver)  # also where aiodns is installed
     away = {"away": {"dialect": "openai", "base_url": "http://slow.test:9/v1"}}
     try:
         async with opened(config("away:m", "ok", providers=away, limits={"timeout": {"connect": "300ms"}})) as gateway:

@@ -39,9 +39,9 @@ def test_a_context_nested_deeply_is_taken():
     [
         ({"models": [5]}, {"models.0"}),
         ({"models": ["lab:ok", None]}, {"models.1"}),
-        ({"models": [{"provider": "lab"}]}, {"models.0", "models.0.model"}),
-        ({"models": [{"provider": "lab", "model": "x", "key": "k"}]}, {"models.0", "models.0.key"}),
-        ({"stop": ["a", 5]}, {"stop", "stop.1"}),
+        ({"models": [{"provider": "lab"}]}, {"models.0.model"}),
+        ({"models": [{"provider": "lab", "model": "x", "key": "k"}]}, {"models.0.key"}),
+        ({"stop": ["a", 5]}, {"stop.1"}),
         ({"stop": 5}, {"stop"}),
         ({"context": 5}, {"context"}),
         ({"history": [{"prompt": "a"}]}, {"history.0.response"}),

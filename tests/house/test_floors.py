@@ -157,11 +157,13 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "rest": (
                 "jupyter_server_ext/chunks",
                 "jupyter_server_ext/feeds",
+                "jupyter_server_ext/askings",
                 "jupyter_server_ext/endpoints",
+                "jupyter_server_ext/overlap",
+                "jupyter_server_ext/openai_api",
                 "jupyter_server_ext/routes",
                 "jupyter_server_ext/scoped",
                 "jupyter_server_ext/passing",
-                "jupyter_server_ext/openai_api",
                 "jupyter_server_ext/handlers",
                 "jupyter_server_ext/guards",
                 "jupyter_server_ext/hub",
@@ -182,7 +184,13 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
 
 # Besides the standard library.
 LIBRARIES = {
-    "pydantic": ("gateway/config/schema", "gateway/config/faults", "gateway/wire/bodies", "schema"),
+    "pydantic": (
+        "gateway/config/schema",
+        "gateway/config/faults",
+        "gateway/wire/bodies",
+        "gateway/wire/openai_bodies",
+        "schema",
+    ),
     "jsonschema": ("schema",),
     "referencing": ("schema",),
     "typing_extensions": ("schema",),

@@ -106,6 +106,11 @@ async function play (url, token) {
   await play('streamSamePromptAgain', { prompt: 'Now count to four.', sessionId: streamed })
   await play('streamWithoutResume', { prompt: 'Now count to five.', sessionId: streamed, resume: false })
 
+  // Its callers resume with a header of their own: the client knows no ids of events.
+  const back = new Client({ url, headers: { Authorization: `Bearer ${token}`, 'Last-Event-ID': '1-2' } })
+  await play('resumed', { prompt: 'Anything.', sessionId: streamed }, back)
+  await play('notResumed', { prompt: 'Not a replay.', sessionId: streamed, resume: false }, back)
+
   await play('contextString', { prompt: 'Who are you?', context: 'You are a pirate.', temperature: 0 })
   await play('contextObject', { prompt: 'What colour?', context: { colour: 'blue', sizes: [1, 2] }, stream: false })
   await play('contextArray', { prompt: 'Which one?', context: ['first', { n: 2 }], stream: false })

@@ -122,6 +122,7 @@ def rest(jp_serverapp, http_server_client, jp_base_url) -> Callable[..., Any]:
         )
         return Answer(said.code, said.headers, said.body)
 
+    call.token = token
     return call
 
 
@@ -162,10 +163,17 @@ def open_stream(jp_serverapp, http_server, http_server_client, jp_base_url) -> C
     """``await open_stream({"prompt": "Hello"})``: what it is sent is read when it asks for it."""
     token = jp_serverapp.identity_provider.token
 
-    async def call(body: Mapping[str, object], path: str = "stream") -> Reader:
+    async def call(
+        body: Mapping[str, object],
+        path: str = "stream",
+        *,
+        below: str = "warp/api/v1/",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reader:
         sent = json.dumps(body).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", http_server_client.get_http_port())
-        head = f"POST {jp_base_url}warp/api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        head = f"POST {jp_base_url}{below}{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         writer.write(f"{head}Content-Length: {len(sent)}\r\n\r\n".encode() + sent)
         return Reader(reader, writer)
 

@@ -1,4 +1,4 @@
-"""AI Warp's own client, played by Node, against a real Jupyter Server: scene by scene what its caller sees."""
+"""AI Warp's own client, played by Node, against the gateway in Jupyter and alone: scene by scene what its caller sees."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.fakes.provider import FakeProvider
+from tests.server.alone_process import running_alone
 from tests.server.node import run_ai_warp_client
 from tests.server.process import running_jupyter
 
@@ -26,6 +27,7 @@ STREAMED = {
     "streamSecondTurn",
     "streamSamePromptAgain",
     "streamWithoutResume",
+    "notResumed",
     "contextString",
     "history",
     "modelsAsStrings",
@@ -37,19 +39,28 @@ REFUSED = {
     "unknownSession": (404, "SESSION_NOT_FOUND"),
     "badSessionId": (400, "INVALID_SESSION_ID"),
     "emptyPrompt": (400, "INVALID_REQUEST"),
-    "wrongToken": (403, "FORBIDDEN"),
 }
+STRANGER = {"jupyter": (403, "FORBIDDEN"), "alone": (401, "UNAUTHORIZED")}
+UNASKED = {*REFUSED, "wrongToken", "resumed"}
+
+
+@pytest.fixture(scope="module", params=STRANGER)
+def where(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory):
+def played(where, tmp_path_factory):
     """All scenes, and what the provider was sent in them."""
     folder = tmp_path_factory.mktemp("ai-warp")
     with FakeProvider.in_thread() as fake:
         (folder / "warp.toml").write_text(TOML.format(base_url=fake.base_url), "utf-8")
-        with running_jupyter(folder / "server", {"WARP_CONFIG": str(folder / "warp.toml")}) as server:
-            scenes = run_ai_warp_client(server.warp, server.token)
-        return scenes, fake.requests
+        env = {"WARP_CONFIG": str(folder / "warp.toml")}
+        if where == "alone":
+            with running_alone(folder / "server", env) as warp:
+                return run_ai_warp_client(warp.url, warp.token), fake.requests
+        with running_jupyter(folder / "server", env) as server:
+            return run_ai_warp_client(server.warp, server.token), fake.requests
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +71,12 @@ def scenes(played):
 @pytest.fixture(scope="module")
 def asked(played, scenes):
     """The messages that the provider was sent, by scene: it was asked once for each that was answered, in order."""
-    answered = [name for name in scenes if name not in REFUSED]
+    answered = [name for name in scenes if name not in UNASKED]
     return dict(zip(answered, [call.messages for call in played[1]], strict=True))
 
 
 def test_every_scene_is_looked_at(scenes):
-    assert set(scenes) == STREAMED | WHOLE | set(REFUSED)
+    assert set(scenes) == STREAMED | WHOLE | UNASKED
 
 
 @pytest.mark.parametrize("name", sorted(STREAMED))
@@ -89,18 +100,27 @@ def test_an_answer_is_read_whole(scenes, name):
     assert scene["content"]["sessionId"] == scene["sessionId"]
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED))
-def test_a_refusal_is_an_error_with_its_status_and_body(scenes, name):
-    status, code = REFUSED[name]
+@pytest.mark.parametrize("name", [*sorted(REFUSED), "wrongToken"])
+def test_a_refusal_is_an_error_with_its_status_and_body(scenes, where, name):
+    status, code = REFUSED.get(name, STRANGER[where])
     prefix, _, body = scenes[name]["error"].partition(": ")
     assert prefix == f"HTTP {status}"
     assert json.loads(body)["code"] == code
     assert scenes[name]["messages"] == []
 
 
+def test_a_caller_who_names_the_last_event_it_saw_is_told_the_rest(scenes):
+    first, resumed = scenes["stream"], scenes["resumed"]
+    assert resumed["error"] is None
+    assert resumed["done"] == first["done"]
+    assert resumed["text"]
+    assert resumed["text"] != first["text"]
+    assert first["text"].endswith(resumed["text"])
+
+
 def test_turns_of_a_session_see_those_before_them(scenes, asked):
     first = ["ask", "askSecondTurn", "streamThirdTurn"]
-    second = ["stream", "streamSecondTurn", "streamSamePromptAgain", "streamWithoutResume"]
+    second = ["stream", "streamSecondTurn", "streamSamePromptAgain", "streamWithoutResume", "notResumed"]
     for names in (first, second):
         assert len({scenes[name]["sessionId"] for name in names}) == 1
         for turn, name in enumerate(names):
@@ -135,7 +155,7 @@ def test_a_history_goes_before_the_prompt(asked):
 
 
 def test_the_temperature_arrives_zero_included(scenes, played):
-    answered = [name for name in scenes if name not in REFUSED]
+    answered = [name for name in scenes if name not in UNASKED]
     sent = dict(zip(answered, (call.body.get("temperature") for call in played[1]), strict=True))
     assert sent["contextString"] == 0
     assert sent["modelsMixed"] == 0.5

@@ -25,7 +25,9 @@ def check(request: ChatRequest) -> None:
     for name, text in (("The prompt", request.prompt), ("context", request.context or "")):
         if not isinstance(text, str):
             raise InvalidRequest(f"{name} is a text, not {type(text).__name__}.")
-    if not request.prompt.strip() and not request.tool_results and request.continues is None:
+    if request.messages:
+        _check_messages(request)
+    elif not request.prompt.strip() and not request.tool_results and request.continues is None:
         raise InvalidRequest("The prompt is empty.")
     _check_place(request)
     if request.history and request.session_id is not None:
@@ -47,6 +49,15 @@ def check(request: ChatRequest) -> None:
     _in_range("top_p", given.top_p, 0, 1)
     _in_range("max_tokens", given.max_tokens, 1, None)
     _in_range("timeout", request.timeout, 0.001, None)
+
+
+def _check_messages(request: ChatRequest) -> None:
+    """Refuse whole messages beside what they stand for, and pictures in them that are none."""
+    beside = (request.prompt, request.context, request.history, request.session_id, request.attachments)
+    if any(beside) or request.tool_results or request.store:
+        raise InvalidRequest("messages are a whole conversation: nothing of one, and no session, goes beside them.")
+    for message in request.messages:
+        check_attachments(message.images)
 
 
 def _check_place(request: ChatRequest) -> None:
@@ -71,6 +82,7 @@ def _texts(request: ChatRequest) -> Iterator[str]:
     yield from (text for one in request.attachments for text in (one.name, one.text))
     yield from (text for one in request.tool_results for text in (one.id, one.content))
     yield from (tool.description for tool in request.form.tools)
+    yield from (message.text for message in request.messages)
 
 
 def _in_range(name: str, value: float | None, least: float, most: float | None) -> None:

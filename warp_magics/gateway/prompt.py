@@ -38,8 +38,10 @@ def conversation(
 
     ``turns`` are oldest first; the newest that fit ``budget`` tokens go along (None: all). A turn with neither text
     nor calls in its answer is only shown to people: an empty reply poisons what comes after. Raises InvalidRequest
-    where the prompt answers calls that the last turn has not.
+    where the prompt answers calls that the last turn has not. ``request.messages`` are sent as they are.
     """
+    if request.messages:
+        return tuple(_returned(message, model.provider) for message in request.messages), 0, 0
     head = [Message("system", request.context)] if request.context else []
     asked = _asked(request.prompt, request.attachments, request.tool_results)
     told = heard(turns)
@@ -185,6 +187,16 @@ def _reply(turn: Turn, provider: str) -> Message:
     own = turn.model is not None and turn.model.partition(":")[0] == provider
     calls = turn.tool_calls if own else tuple(replace(call, extra={}) for call in turn.tool_calls)
     return Message("assistant", turn.response, tool_calls=calls)
+
+
+def _returned(message: Message, provider: str) -> Message:
+    """Return a message that its asker kept: what its provider wants back with its calls goes to no other."""
+    calls = (
+        replace(call, extra=kept if isinstance(kept, dict) and call.extra.get("provider") == provider else {})
+        for call in message.tool_calls
+        for kept in (call.extra.get("extra"),)
+    )
+    return replace(message, tool_calls=tuple(calls)) if message.tool_calls else message
 
 
 def _weight(message: Message) -> int:

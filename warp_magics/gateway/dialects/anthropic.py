@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .anthropic_errors import error_of
 from .anthropic_stream import ANSWER, Decoder
-from .base import Dialect, StreamDecoder, WireRequest, arguments_of, left_out, with_schema
+from .base import Dialect, StreamDecoder, WireRequest, arguments_of, is_said, left_out, unsaid, with_schema
 from .reading import json_object, read_whole
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _most(model: str) -> int:
 
 def _sampling(given: Parameters, warnings: list[str]) -> dict[str, Any]:
     """Return the parameters by their names on this wire; the newer models refuse two ways of sampling at once."""
-    warnings += left_out({"seed": given.seed}, "anthropic")
+    warnings += left_out({"seed": given.seed, **unsaid(given, "top_k")}, "anthropic")
     temperature, top_p = given.temperature, given.top_p
     if temperature is not None and temperature > 1:
         warnings.append("temperature was sent as 1: anthropic takes 0 to 1")
@@ -90,7 +90,8 @@ def _sampling(given: Parameters, warnings: list[str]) -> dict[str, Any]:
     stops = [stop for stop in given.stop if stop.strip()]
     if len(stops) < len(given.stop):
         warnings.append("stop sequences of white space were left out: anthropic refuses them")
-    return {"temperature": temperature, "top_p": top_p, "stop_sequences": stops or None}
+    top_k = given.extra.get("top_k")
+    return {"temperature": temperature, "top_p": top_p, "top_k": top_k, "stop_sequences": stops or None}
 
 
 # -- tools and schemas -----------------------------------------------------------------------------
@@ -181,8 +182,8 @@ def _alternating(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _ask(message: Message) -> list[dict[str, Any]]:
-    text = [_text(message.text)] if message.text.strip() else []
-    return [*map(_result, message.tool_results), *text, *map(_image, message.images)]
+    content = [_text(one) if isinstance(one, str) else _image(one) for one in message.content if is_said(one)]
+    return [*map(_result, message.tool_results), *content]
 
 
 def _answer(message: Message) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from ..errors import ProviderError
     from ..sse import ServerSentEvent
-    from ..types import Call, Conversation, Event, Message
+    from ..types import Attachment, Call, Conversation, Event, Message, Parameters
+
+_HINTS: Final = ("user", "metadata", "store", "service_tier", "prompt_cache_key", "safety_identifier", "prediction")
+"""Parameters that change no answer: nobody misses them where they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,16 @@ def arguments_of(call: Call) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def is_said(part: str | Attachment) -> bool:
+    """Return whether a part of a message holds anything: most providers refuse a text of white space."""
+    return not isinstance(part, str) or bool(part.strip())
+
+
+def unsaid(given: Parameters, *known: str) -> dict[str, object]:
+    """Return the parameters in OpenAI's words but those ``known``, for ``left_out``."""
+    return {name: value for name, value in given.extra.items() if name not in (*known, *_HINTS)}
 
 
 def left_out(names: Mapping[str, object], dialect: str) -> list[str]:

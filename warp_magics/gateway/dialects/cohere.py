@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from .base import Dialect, StreamDecoder, WireRequest, arguments_of, with_schema
+from .base import Dialect, StreamDecoder, WireRequest, arguments_of, is_said, left_out, unsaid, with_schema
 from .cohere_errors import error_of
 from .cohere_stream import Decoder
 from .reading import json_object, read_whole
@@ -69,9 +69,13 @@ def _sampling(given: Parameters, warnings: list[str]) -> dict[str, Any]:
     """Return the parameters by their names on this wire, each within what it takes."""
     if len(given.stop) > _MOST_STOPS:
         warnings.append(f"only the first {_MOST_STOPS} stop sequences were sent: cohere takes no more")
+    warnings += left_out(unsaid(given, "presence_penalty", "frequency_penalty", "top_k"), "cohere")
     return {
         "temperature": _within("temperature", given.temperature, 0.0, 1.0, warnings),
         "p": _within("top_p", given.top_p, 0.01, 0.99, warnings),
+        "k": given.extra.get("top_k"),
+        "presence_penalty": given.extra.get("presence_penalty"),
+        "frequency_penalty": given.extra.get("frequency_penalty"),
         "seed": given.seed,
         "max_tokens": given.max_tokens,
         "stop_sequences": list(given.stop[:_MOST_STOPS]) or None,
@@ -192,8 +196,10 @@ class _Talk:
         """Add a user's message, the results that it holds first."""
         lost = [result for result in message.tool_results if not self._result(result)]
         self.answer_open_calls()
-        texts = [*(f"The result of the tool {one.name or one.id}:\n{_content(one)}" for one in lost), message.text]
-        parts = [*(_text(text) for text in texts if text.strip()), *map(_image, message.images)]
+        told = [f"The result of the tool {one.name or one.id}:\n{_content(one)}" for one in lost]
+        parts = [
+            _text(one) if isinstance(one, str) else _image(one) for one in (*told, *message.content) if is_said(one)
+        ]
         if parts:
             self._turn("user")["content"] += parts
 

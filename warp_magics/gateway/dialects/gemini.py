@@ -13,7 +13,7 @@ from urllib.parse import quote
 import orjson
 
 from ..errors import ProviderFault
-from .base import Dialect, StreamDecoder, WireRequest, arguments_of, with_schema
+from .base import Dialect, StreamDecoder, WireRequest, arguments_of, left_out, unsaid, with_schema
 from .gemini_errors import error_of
 from .gemini_stream import Decoder
 from .reading import json_object, read_whole
@@ -93,9 +93,13 @@ def _place(name: str) -> str:
 def _config(given: Parameters, schema: Mapping[str, object] | None, warnings: list[str]) -> dict[str, Any]:
     if len(given.stop) > _MOST_STOPS:
         warnings.append(f"only the first {_MOST_STOPS} stop sequences were sent: gemini takes no more")
+    warnings += left_out(unsaid(given, "presence_penalty", "frequency_penalty", "top_k"), "gemini")
     config = {
         "temperature": given.temperature,
         "topP": given.top_p,
+        "topK": given.extra.get("top_k"),
+        "presencePenalty": given.extra.get("presence_penalty"),
+        "frequencyPenalty": given.extra.get("frequency_penalty"),
         "seed": given.seed,
         "maxOutputTokens": given.max_tokens,
         "stopSequences": list(given.stop[:_MOST_STOPS]) or None,
@@ -141,9 +145,9 @@ def _contents(messages: Sequence[Message], *, signed: bool) -> list[dict[str, An
 
 
 def _ask(message: Message, ids: set[str]) -> list[dict[str, Any]]:
-    text = [{"text": message.text}] if message.text else []
+    content = [{"text": one} if isinstance(one, str) else _image(one) for one in message.content]
     results = [_result(result, known=result.id in ids) for result in message.tool_results]
-    return [*results, *text, *map(_image, message.images)]
+    return [*results, *content]
 
 
 def _answer(message: Message, *, signed: bool) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..types import Conversation
 
+_EXTRAS: Final = ("frequency_penalty", "presence_penalty", "parallel_tool_calls", "prediction", "reasoning_effort")
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
 
 
@@ -37,6 +38,10 @@ class Mistral(OpenAI):
         seed = given.pop("seed")
         return {**given, "random_seed": seed}
 
+    def extras(self, conversation: Conversation) -> dict[str, Any]:
+        """See OpenAI."""
+        return {name: value for name, value in super().extras(conversation).items() if name in _EXTRAS}
+
     def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
         """See OpenAI; system texts stand at the head, and between a tool's result and the user the model has spoken."""
         after_tool = False
@@ -47,6 +52,7 @@ class Mistral(OpenAI):
             if after_tool and one["role"] == "user":
                 yield {"role": "assistant", "content": "I have the result."}
             after_tool = one["role"] == "tool"
+            one.pop("name", None)
             yield one
 
     def call_id(self, call_id: str) -> str:

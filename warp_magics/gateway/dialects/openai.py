@@ -39,6 +39,8 @@ _STRICT: Final = frozenset(
     | {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"}
 )
 """The keywords that OpenAI can hold an answer to; with any other it refuses a strict schema."""
+ANY_OBJECT: Final = {"type": "object"}
+"""The schema of any JSON object, which this wire has words for: ``json_object``, once a message speaks of JSON."""
 # OpenAI's reasoning models refuse ``max_tokens``; other servers do not all know its successor.
 _NEW_LIMIT: Final = re.compile(r"(?:ft:|openai/)?(?:o\d|gpt-[5-9])")
 
@@ -58,6 +60,7 @@ class OpenAI(Dialect):
             "model": conversation.model.name,
             "messages": list(self.messages(conversation)),
             **self.sampling(conversation),
+            **self.extras(conversation),
             "tools": [_tool(tool) for tool in form.tools] or None,
             "tool_choice": _choice(form.tool_choice) if form.tools else None,
             "response_format": self._format(form),
@@ -82,10 +85,15 @@ class OpenAI(Dialect):
             limit: given.max_tokens,
         }
 
+    def extras(self, conversation: Conversation) -> dict[str, Any]:
+        """Return the parameters that this wire alone has words for."""
+        return dict(conversation.parameters.extra)
+
     def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
         """Yield the messages on this wire; a schema that its server does not take is told in words, at the head."""
         messages, schema = conversation.messages, conversation.form.schema
-        if schema is not None and not (self.schemas and _has_object_root(schema)):
+        told = schema == ANY_OBJECT and any("json" in message.text.lower() for message in messages)
+        if schema is not None and not told and not (self.schemas and _is_held(schema)):
             messages = systems_first(messages, schema)
         for message in messages:
             yield from self.message(message)
@@ -97,11 +105,10 @@ class OpenAI(Dialect):
             yield {"role": "tool", "tool_call_id": self.call_id(result.id), "content": content}
         if message.role == "assistant":
             yield self._assistant(message)
-        elif message.images:
-            text = [{"type": "text", "text": message.text}] if message.text else []
-            yield {"role": message.role, "content": [*text, *map(_image, message.images)]}
-        elif message.text or not message.tool_results:
-            yield {"role": message.role, "content": message.text}
+        elif message.images or message.text or not message.tool_results:
+            named = {"name": message.name} if message.name else {}
+            parts = list(map(_part, message.content)) if message.parts or message.images else None
+            yield {"role": message.role, **named, "content": message.text if parts is None else parts}
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         said: dict[str, Any] = {"role": "assistant", "content": message.text or None}
@@ -126,10 +133,10 @@ class OpenAI(Dialect):
     def _format(self, form: Form) -> dict[str, Any] | None:
         if form.schema is None or not _has_object_root(form.schema):
             return None
-        if not self.schemas:
+        if not (self.schemas and _is_held(form.schema)):
             return {"type": "json_object"}
-        strict = _is_strict(form.schema) and "anyOf" not in form.schema
-        schema = {"name": "answer", "schema": form.schema, "strict": strict}
+        strict = form.strict is not False and _is_strict(form.schema) and "anyOf" not in form.schema
+        schema = {"name": form.schema_name, "schema": form.schema, "strict": strict}
         return {"type": "json_schema", "json_schema": schema}
 
     def decoder(self) -> StreamDecoder:
@@ -154,8 +161,9 @@ def systems_first(messages: Sequence[Message], schema: Mapping[str, object] | No
 
 def _tool(tool: Tool) -> dict[str, Any]:
     parameters = {"type": "object", "properties": {}, **tool.parameters}  # refused without, even where there are none
-    described = {"description": tool.description} if tool.description else {}
-    return {"type": "function", "function": {"name": tool.name, **described, "parameters": parameters}}
+    described: dict[str, Any] = {"description": tool.description} if tool.description else {}
+    held = {} if tool.strict is None else {"strict": tool.strict}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": parameters, **held}}
 
 
 def _choice(choice: str | None) -> object:
@@ -164,13 +172,20 @@ def _choice(choice: str | None) -> object:
     return {"type": "function", "function": {"name": choice}}
 
 
-def _image(image: Attachment) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.data}"}}
+def _part(part: str | Attachment) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}"}}
 
 
 def _has_object_root(schema: Mapping[str, object]) -> bool:
     """Return whether the schema's root is an object: "schema must be a JSON Schema of 'type: "object"'" otherwise."""
     return schema.get("type") == "object"
+
+
+def _is_held(schema: Mapping[str, object]) -> bool:
+    """Return whether an answer can be held to more of ``schema`` than that it is an object."""
+    return _has_object_root(schema) and schema != ANY_OBJECT
 
 
 def _is_strict(schema: object) -> bool:

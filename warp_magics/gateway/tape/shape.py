@@ -37,6 +37,7 @@ def shape(request: ChatRequest, turns: Sequence[Turn]) -> dict[str, Any]:
                 top_p=given.top_p,
                 seed=given.seed,
                 stop=list(given.stop),
+                extra=dict(given.extra),
             ),
             tools=[
                 _said(name=one.name, description=one.description, parameters=dict(one.parameters)) for one in form.tools

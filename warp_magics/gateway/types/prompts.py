@@ -42,11 +42,15 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """What a model may call; ``parameters`` is the JSON Schema of its arguments."""
+    """What a model may call; ``parameters`` is the JSON Schema of its arguments, ``strict`` whether it is held to that.
+
+    None leaves it to the provider.
+    """
 
     name: str
     description: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ class Message:
     """One message of the prompt as a dialect encodes it.
 
     A user's holds, in this order: the results of the calls that the assistant's message before it asked for, its
-    text, its images. An assistant's holds its text, then its calls.
+    text, its images. An assistant's holds its text, then its calls. ``parts`` has the text and the images where their
+    order is another; ``name`` tells speakers of one role apart, for providers that care.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -98,17 +103,28 @@ class Message:
     images: tuple[Attachment, ...] = ()
     tool_calls: tuple[Call, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
+    parts: tuple[str | Attachment, ...] = ()
+    name: str = ""
+
+    @property
+    def content(self) -> tuple[str | Attachment, ...]:
+        """The text and the images, in their order."""
+        return self.parts or (*((self.text,) if self.text else ()), *self.images)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Sampling parameters; None leaves a choice to the provider, 0 is a value."""
+    """Sampling parameters; None leaves a choice to the provider, 0 is a value.
+
+    ``extra`` is in the words of OpenAI's format, for models that speak it.
+    """
 
     temperature: float | None = None
     max_tokens: int | None = None
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +132,14 @@ class Form:
     """What an answer may be made of: calls of ``tools``, text that is JSON of ``schema``.
 
     ``tool_choice``: ``auto`` (what None means), ``none``, ``required``, or the name of the one tool to call.
+    ``schema_name`` is for providers that want one; ``strict`` False holds nobody to the schema's every word.
     """
 
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None
     schema: Mapping[str, object] | None = None
+    schema_name: str = "answer"
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +175,7 @@ class ChatRequest:
     ``replaces`` asks in the place of a turn of the session, which moves to a branch with those behind it once the answer
     has begun: a turn's id, or ``source``, the turn of the same notebook and cell, where there is one. ``continues`` is the
     id of the session's last turn, which broke off and is to be gone on with; then there is no prompt.
+    ``messages`` are a whole conversation, sent as it is: then there is no prompt, no context, no history and no session.
     """
 
     prompt: str
@@ -178,6 +198,7 @@ class ChatRequest:
     attachments: tuple[Attachment, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
     form: Form = Form()
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,12 +189,12 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
     Raises InvalidRequest for a body that is not a JSON object or has no prompt and for a key that is no id,
     UnprocessableRequest for fields that are unknown or wrong, with their names.
     """
-    raw = _object(body, such_as='{"prompt": "…"}')
+    raw = read_object(body, such_as='{"prompt": "…"}')
     if not raw.get("prompt") and not raw.get("toolResults") and raw.get("continue") is None:
         raise InvalidRequest("The prompt is missing or empty.")
     if turn_id is not None and not _TURN_ID.fullmatch(turn_id):
         raise InvalidRequest("An Idempotency-Key has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
-    ask = _checked(Ask, raw)
+    ask = checked(Ask, raw)
     stop = [ask.stop] if isinstance(ask.stop, str) else ask.stop or []
     return ChatRequest(
         prompt=ask.prompt,
@@ -244,25 +244,26 @@ def _tool_result(one: Outcome) -> ToolResult:
 
 def read_new_session(body: bytes) -> NewSession:
     """Return what a new session is to be; raises as ``read_ask`` does."""
-    return _checked(NewSession, _object(body, such_as='{"title": "…"}'))
+    return checked(NewSession, read_object(body, such_as='{"title": "…"}'))
 
 
 def read_changes(body: bytes) -> Changes:
     """Return what is to change of a session's description; raises as ``read_ask`` does."""
-    return _checked(Changes, _object(body, such_as='{"title": "…"}'))
+    return checked(Changes, read_object(body, such_as='{"title": "…"}'))
 
 
 def read_fork(body: bytes) -> Fork:
     """Return where and under what id a session is to be forked; raises as ``read_ask`` does."""
-    return _checked(Fork, _object(body, such_as='{"at": "…"}'))
+    return checked(Fork, read_object(body, such_as='{"at": "…"}'))
 
 
 def read_rewind(body: bytes) -> str:
     """Return the id of the turn to go back to; raises as ``read_ask`` does."""
-    return _checked(Rewind, _object(body, such_as='{"to": "…"}')).to
+    return checked(Rewind, read_object(body, such_as='{"to": "…"}')).to
 
 
-def _object(body: bytes, such_as: str) -> dict[str, Any]:
+def read_object(body: bytes, such_as: str) -> dict[str, Any]:
+    """Return the JSON object that ``body`` is; raises InvalidRequest, which shows one ``such_as`` is wanted."""
     try:
         raw = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
@@ -272,10 +273,11 @@ def _object(body: bytes, such_as: str) -> dict[str, Any]:
     return raw
 
 
-_B = TypeVar("_B", bound=_Body)
+_B = TypeVar("_B", bound=BaseModel)
 
 
-def _checked(kind: type[_B], raw: dict[str, Any]) -> _B:
+def checked(kind: type[_B], raw: dict[str, Any]) -> _B:
+    """Return ``raw`` as a ``kind``; raises UnprocessableRequest with what is wrong with each field."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -284,18 +286,29 @@ def _checked(kind: type[_B], raw: dict[str, Any]) -> _B:
         raise UnprocessableRequest(f"The body has faults: {told}.", details={"fields": faults}) from None
 
 
-# What pydantic puts into a fault's path where several types were tried.
-_TRIED = re.compile(rf"str|{ModelName.__name__}|(?:list|dict)\[.*")
+# What pydantic puts into a fault's path where several types were tried, or one was chosen by a word in it.
+_TRIED: Final = re.compile(rf"str|{ModelName.__name__}|NamedChoice|(?:list|dict|literal)\[.*")
+_CHOSEN: Final = frozenset({"system", "developer", "user", "assistant", "tool", "text", "image_url", "refusal"})
 
 
 def _faults(error: ValidationError) -> dict[str, str]:
     """Return what is wrong with each field, by its path."""
     faults: dict[str, str] = {}
     for one in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(str(part) for part in one["loc"] if not _TRIED.fullmatch(str(part)))
+        path = _path(one["loc"])
         what = "unknown field" if one["type"] == "extra_forbidden" else one["msg"].removeprefix("Value error, ")
         faults[path] = f"{faults[path]}; or: {what}" if path in faults else what
-    return faults
+    # Where one of several types is wrong further down, that the others are wrong as a whole helps nobody.
+    return {path: what for path, what in faults.items() if not any(one.startswith(f"{path}.") for one in faults)}
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    parts = [
+        part
+        for before, part in zip((None, *loc), loc, strict=False)
+        if not _TRIED.fullmatch(str(part)) and not (isinstance(before, int) and part in _CHOSEN)
+    ]
+    return ".".join(map(str, parts))
 
 
 def _context(context: str | dict[str, Any] | list[Any] | None) -> str | None:

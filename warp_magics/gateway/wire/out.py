@@ -35,15 +35,14 @@ if TYPE_CHECKING:
     )
 
 
-# -- requests --------------------------------------------------------------------------------------
-
-
 def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
     """Return the body of ``prompt`` and ``stream`` that asks ``request``, or with ``dry_run`` what it would send.
 
     What is left to the gateway is left out; the owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises
-    InvalidRequest for text that is none.
+    InvalidRequest for text that is none, and for ``messages``, which only the OpenAI paths take.
     """
+    if request.messages:
+        raise InvalidRequest("Whole messages go to a gateway's OpenAI paths.")
     given, parameters = request, request.parameters
     body = _given(
         prompt=given.prompt,
@@ -129,7 +128,7 @@ def response_json(said: ChatResponse) -> dict[str, object]:
         "model": said.model,
         "usage": usage_json(said.usage),
         "cost": said.cost,
-        "route": _route(said.route),
+        "route": route_json(said.route),
         "warnings": list(said.warnings),
     }
     calls = [_call(call) for call in said.tool_calls] or None
@@ -176,7 +175,7 @@ def error_json(error: Exception, partial: str | None = None) -> dict[str, object
     """Return an error's body; foreign exceptions tell nothing of themselves."""
     if not isinstance(error, WarpError):
         error = WarpError("The gateway failed.")
-    details = {name: _route(value) if _is_route(value) else value for name, value in error.details.items()}
+    details = {name: route_json(value) if _is_route(value) else value for name, value in error.details.items()}
     # A code that this version does not know is handed on as it was told.
     code = details.pop("code", error.code) if type(error) is WarpError else error.code
     body: dict[str, object] = {"code": code, "message": error.message}
@@ -209,7 +208,7 @@ def turn_json(turn: Turn) -> dict[str, object]:
         "status": turn.status,
         "result": turn.result,
         "model": turn.model,
-        "route": _route(turn.route),
+        "route": route_json(turn.route),
         "usage": usage_json(turn.usage),
         "cost": turn.cost,
         "firstToken": turn.first_token,
@@ -319,7 +318,8 @@ def json_bytes(body: object) -> bytes:
     return orjson.dumps(body)
 
 
-def _route(route: Iterable[Attempt]) -> list[dict[str, object]]:
+def route_json(route: Iterable[Attempt]) -> list[dict[str, object]]:
+    """Return the tries of an answer, in their order."""
     return [_attempt(one) for one in route]
 
 
