@@ -135,6 +135,24 @@ def test_a_stream_comes_through_hub_proxy_and_server_as_it_is_made_and_another_d
         assert server.get(f"streams/{stream_id}", headers={"Last-Event-ID": f"{events[-1].id}"}).status_code == 204
 
 
+def test_a_reader_that_leaves_is_noticed_at_the_provider(ada, fake):
+    body = {"prompt": "Tell", "store": False, "models": ["fake:silent-2@left"]}
+    with ada.server() as server, server.stream("POST", "stream", json=body) as streamed:
+        next(line for line in streamed.iter_lines() if '"response"' in line)
+    poll(lambda: [call for call in fake.disconnects if call.model == "silent-2@left"], 60)
+
+
+def test_an_openai_client_finds_its_paths_at_either_door(ada):
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
+    for client in (ada.server(), ada.curl()):
+        with client:
+            url = str(client.base_url).replace("api/v1/", "v1/chat/completions")
+            said = client.post(url, json=body, headers={"x-session-id": "openai"})
+            assert said.status_code == 200, said.text
+    with ada.curl() as curl:
+        assert prompts(curl, "openai") == ["Hello", "Hello"]
+
+
 def test_an_idempotency_key_is_the_same_turn_by_whichever_door(ada):
     with ada.server() as server, ada.curl() as curl:
         body = {"prompt": "Once", "sessionId": "once", "createSession": True}
@@ -204,6 +222,8 @@ def test_with_a_users_token_nothing_of_another_is_reached_by_any_path(ada, bob, 
         before = [curl.get(path).json() for path in ("sessions/private", "sessions/private/history")]
     theirs = {"session_id": ["private"], "stream_id": [made["streamId"]], "turn_id": [made["turnId"]]}
     never = {"session_id": ["never-was"], "stream_id": ["never-was~1"], "turn_id": ["never-was-a-turn"]}
+    for ids in (theirs, never):
+        ids["name"] = ["fake:ok"]  # a model's, which is everybody's
     token = kernel_of_bob.value("__import__('os').environ['JUPYTERHUB_API_TOKEN']")
     tried = 0
     with hub.service(token) as straight, bob.server(token) as passed:

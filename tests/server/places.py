@@ -133,7 +133,9 @@ async def _served(config: warp.WarpConfig, cors: Cors | None, body_seconds: floa
 
     names = ["ada", "bob", *(f"bob{number}" for number in range(OWNERS))]
     tokens = {f"token-of-{name}": name for name in names}
-    app = Application(opened, FixedTokens(tokens), body_size=config.limits.body_size, cors=cors, body_seconds=body_seconds)
+    app = Application(
+        opened, FixedTokens(tokens), body_size=config.limits.body_size, cors=cors, body_seconds=body_seconds
+    )
     server = uvicorn.Server(
         uvicorn.Config(app, http=Protocol, ws="none", lifespan="on", log_config=None, timeout_graceful_shutdown=5)
     )

@@ -244,6 +244,13 @@ async def test_where_nobody_answers_the_error_names_the_gateway(rest, upstream, 
         assert upstream.url in said.json["message"]
 
 
+async def test_on_openais_paths_what_goes_wrong_on_the_way_has_openais_shape(rest, upstream):
+    upstream.will(b"")
+    said = await rest("v1/chat/completions", {"model": "auto", "messages": []}, below="warp/")
+    assert (said.status, said.json["error"]["code"]) == (503, "GATEWAY_UNREACHABLE")
+    assert upstream.url in said.json["error"]["message"]
+
+
 async def test_where_it_hangs_up_without_a_word_the_error_says_so(rest, upstream):
     upstream.will(b"")
     said = await rest("stream", {"prompt": "Hello"})
