@@ -180,4 +180,4 @@ class OpenAIFailure(_Shape):
 class OpenAIError(_Shape):
     """A failure, as OpenAI tells it."""
 
-    error: OpenAIFailure = Field(description="What went wrong.")
+    error: OpenAIFailure = Field(description="All that is told of it.")
