@@ -35,7 +35,7 @@ class CompletionCall(_Shape):
 
 
 class CompletionMessage(_Shape):
-    """What the model said."""
+    """A message of the model."""
 
     role: Literal["assistant"] = Field(description="Always so.")
     content: str | None = Field(description="Its text; null where it only calls tools.")
