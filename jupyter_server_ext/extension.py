@@ -159,6 +159,8 @@ class WarpExtension(ExtensionApp):
         from .endpoints import Endpoints
         from .metrics import Metrics
 
+        if self._counts is not None:  # of an opening that failed
+            self._counts.close()
         self._counts = Metrics(map(str, config.described))  # first: opening tells of troubles, too
         self._gateway = LocalGateway(config, version=__version__)
         for warning in self._gateway.warnings:

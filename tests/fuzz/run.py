@@ -75,6 +75,7 @@ class Target:
         self.url = url
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {token}"
+        self.streams: dict[str, str] = {}
         self.document: dict[str, Any] = self.session.get(f"{url}/openapi.json", timeout=30).json()
 
     def prepare(self) -> None:
@@ -82,7 +83,9 @@ class Target:
         for session_id in SESSIONS:
             body = {"prompt": "Hello", "sessionId": session_id, "createSession": True}
             headers = {"Idempotency-Key": TURN}
-            self.session.post(f"{self.url}/api/v1/prompt", json=body, headers=headers, timeout=30)
+            said = self.session.post(f"{self.url}/api/v1/prompt", json=body, headers=headers, timeout=30)
+            # Numbers are never given again: who deletes a session does not get the same stream anew.
+            self.streams[session_id] = said.headers.get("x-stream-id") or f"{session_id}~1"
 
 
 def fuzz(target: Target, seconds: float, start: int = 0) -> Report:
@@ -116,22 +119,24 @@ def _ask(target: Target, cases: Any, number: int, until: float, report: Report) 
     @given(case=cases, known=st.data())
     def ask(case: Case, known: st.DataObject) -> None:
         if time.monotonic() < until:
-            _aim(case, known.draw)
+            _aim(target, case, known.draw)
             _judge(target, case, report)
 
     with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be asked wrongly
         ask()
 
 
-def _aim(case: Case, draw: Callable[[Any], Any]) -> None:
+def _aim(target: Target, case: Case, draw: Callable[[Any], Any]) -> None:
     """Make a request hit something that is there, now and then."""
     if not draw(st.booleans()):
         return
     session = draw(st.sampled_from(SESSIONS))
-    if "sessionId" in (case.path_parameters or {}):
-        case.path_parameters["sessionId"] = session
-    if "streamId" in (case.path_parameters or {}):
-        case.path_parameters["streamId"] = f"{session}~{draw(st.integers(1, 3))}"
+    stream = target.streams[session]
+    there = {"sessionId": session, "streamId": stream, "name": "auto"}
+    for name in case.path_parameters or {}:
+        case.path_parameters[name] = there[name]
+    if "Last-Event-ID" in (case.headers or {}) and draw(st.booleans()):
+        case.headers["Last-Event-ID"] = f"{stream.rpartition('~')[2]}-{draw(st.integers(1, 99))}"
     if isinstance(case.body, dict):
         for name, value in (("sessionId", session), ("at", TURN), ("to", TURN), ("replaces", TURN)):
             if name in case.body and draw(st.booleans()):

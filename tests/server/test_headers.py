@@ -134,10 +134,10 @@ class TestConfigured:
 
     async def test_each_path_says_its_own_verbs(self, open_place):
         place = await open_place("ok", cors=Cors(["*"]))
-        paths = {route.pattern for route in ROUTES if "(" not in route.pattern}
-        for path in paths:
+        paths = {route.pattern: route.pattern.replace("\\", "") for route in ROUTES if "(" not in route.pattern}
+        for pattern, path in paths.items():
             before = await place.ask(None, "OPTIONS", path, headers=ASKING)
-            verbs = [route.verb for route in ROUTES if route.pattern == path]
+            verbs = [route.verb for route in ROUTES if route.pattern == pattern]
             assert before.headers["access-control-allow-methods"] == ", ".join(verbs)
         assert (await place.ask(None, "OPTIONS", "nowhere", headers=ASKING)).status_code == 404
         assert (await place.ask(None, "OPTIONS", "api/v1/prompt", headers={"Origin": PAGE})).status_code == 405

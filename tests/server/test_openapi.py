@@ -18,7 +18,7 @@ from jupyter_server_ext.operations import GROUPS, PATH
 from jupyter_server_ext.routes import ROUTES, path_of
 from tests.fakes.provider import Reply
 from warp_magics.gateway import errors, wire
-from warp_magics.gateway.wire import answers, requests
+from warp_magics.gateway.wire import answers, openai_answers, openai_bodies, requests
 
 IMAGE = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 TOOL = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
@@ -81,13 +81,13 @@ def test_bodies_are_described_by_the_models_that_parse_them(document):
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("module", [requests, answers])
+@pytest.mark.parametrize("module", [requests, answers, openai_bodies, openai_answers])
 def test_every_field_says_what_it_means(document, module):
     schemas = document["components"]["schemas"]
     for name in {name for name in vars(module) if name in schemas}:
         assert schemas[name]["description"] or name == "Result"
         for field, schema in schemas[name].get("properties", {}).items():
-            assert schema.get("description", "").endswith((".", "`")), f"{name}.{field}"
+            assert schema.get("description", "").endswith((".", "`", "…")), f"{name}.{field}"
 
 
 def test_every_status_of_our_errors_is_described(document):

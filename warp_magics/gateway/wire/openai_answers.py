@@ -35,7 +35,7 @@ class CompletionCall(_Shape):
 
 
 class CompletionMessage(_Shape):
-    """What the model said."""
+    """A message of the model."""
 
     role: Literal["assistant"] = Field(description="Always so.")
     content: str | None = Field(description="Its text; null where it only calls tools.")
@@ -180,4 +180,4 @@ class OpenAIFailure(_Shape):
 class OpenAIError(_Shape):
     """A failure, as OpenAI tells it."""
 
-    error: OpenAIFailure = Field(description="What went wrong.")
+    error: OpenAIFailure = Field(description="All that is told of it.")

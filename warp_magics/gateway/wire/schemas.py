@@ -18,10 +18,13 @@ def schemas(template: str) -> dict[str, dict[str, Any]]:
     """
     asked, answered = _models(requests, openai_bodies), _models(answers, openai_answers)
     _, whole = models_json_schema([(kind, "validation") for kind in asked + answered], ref_template=template)
-    return {
-        name: _plain(schema, open_=name in {kind.__name__ for kind in answered})
-        for name, schema in whole["$defs"].items()
-    }
+    told = {name: _plain(schema) for name, schema in whole["$defs"].items()}
+    for kind in answered:
+        _open(told[kind.__name__])
+    for kind in _models(openai_bodies):
+        for field in told[kind.__name__]["properties"].values():
+            field.setdefault("description", "As in OpenAI's reference.")
+    return told
 
 
 def _models(*modules: Any) -> list[type[BaseModel]]:
@@ -35,16 +38,19 @@ def _models(*modules: Any) -> list[type[BaseModel]]:
     return [kind for kind in kinds if kind.model_fields and kind is not openai_bodies.Extras]
 
 
-def _plain(schema: dict[str, Any], *, open_: bool) -> dict[str, Any]:
-    """Return a model's schema without pydantic's titles, and where it is ``open_`` without what closes it."""
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's schema without pydantic's titles."""
     told = {name: value for name, value in schema.items() if name != "title"}
     if "properties" in told:
-        told["properties"] = {name: _field(field, open_=open_) for name, field in told["properties"].items()}
-    if open_:
-        told.pop("additionalProperties", None)
+        told["properties"] = {
+            name: {key: value for key, value in field.items() if key != "title"}
+            for name, field in told["properties"].items()
+        }
     return told
 
 
-def _field(schema: dict[str, Any], *, open_: bool) -> dict[str, Any]:
-    left = {"title", "default"} if open_ else {"title"}
-    return {name: value for name, value in schema.items() if name not in left}
+def _open(schema: dict[str, Any]) -> None:
+    """Let an answer have more fields, and let those that may be left out have no value then."""
+    schema.pop("additionalProperties", None)
+    for field in schema["properties"].values():
+        field.pop("default", None)
