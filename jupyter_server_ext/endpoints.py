@@ -33,6 +33,7 @@ STREAM_HEADERS: Final = {
     "x-accel-buffering": "no",
 }
 _PAGE: Final = 50
+_FEED_ID: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 _STREAM_ID: Final = re.compile(r"(?P<session_id>[A-Za-z0-9._-]{1,128})~[0-9]{1,15}")
 
 
@@ -230,8 +231,10 @@ class Endpoints:
 
     async def watch(self, request: Request, session_id: str) -> EventStream:
         """``GET api/v1/sessions/{id}/events``: the headers go out as soon as the session is known to be there."""
-        owner = request.known_owner()
-        pump = Pump.of(self.gateway.watch(owner, session_id, request.last_event_id))
+        owner, seen = request.known_owner(), request.last_event_id
+        if seen and not _FEED_ID.fullmatch(seen):  # later it would be an event, and its reader would come back for more
+            raise errors.InvalidRequest(f"The Last-Event-ID {seen[:40]!r} is no id of a session's events.")
+        pump = Pump.of(self.gateway.watch(owner, session_id, seen))
         try:
             await self.gateway.session(owner, session_id)
         except BaseException:

@@ -96,8 +96,9 @@ _SCHEMES: Final = {
     "cookie": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "_xsrf",
-        "description": "In Jupyter only: the cookie of who has signed in there, and for all but GET the header X-XSRFToken.",
+        "name": "username-127-0-0-1-8888",
+        "description": "In Jupyter only: the cookie of who has signed in there, named for the server's address; with it "
+        "all but GET need the header X-XSRFToken.",
     },
 }
 

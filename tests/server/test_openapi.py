@@ -297,6 +297,13 @@ async def test_a_query_that_is_no_text_is_refused_on_every_path(rest):
         assert said.json["message"] == "The query is not UTF-8."
 
 
+async def test_a_feed_that_cannot_be_gone_on_with_is_refused_before_it_begins(rest):
+    await rest("sessions", {"sessionId": "s"})
+    for path in ("sessions/s/events?after=x", "sessions/s/events?after=1-99999999999999999999"):
+        said = await rest(path)
+        assert (said.status, said.json["code"]) == (400, "INVALID_REQUEST")
+
+
 async def test_a_query_is_read_as_it_stands(rest):
     await rest("sessions", {"sessionId": "s", "title": "two  words"})
     assert len((await rest("sessions?search=%20words")).json["sessions"]) == 1
