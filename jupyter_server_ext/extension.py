@@ -149,6 +149,7 @@ class WarpExtension(ExtensionApp):
         self._scoped.revoke()
         if os.environ.get(SERVER_ID) == self._server_id:
             del os.environ[SERVER_ID]
+            os.environ.pop(KEYS_HIDDEN, None)
         if self._announced is not None:
             withdraw(self._announced)
             self._announced = None
