@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from warp_magics.gateway import Started, check_session_id, errors, wire
 
 from . import feeds
+from .askings import Askings
 from .chunks import Chunks, Pump
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Endpoints:
         self.session_header = session_header
         self._body_size = body_size
         self._ping = ping_seconds
+        self.askings = Askings()
 
     # -- answers -----------------------------------------------------------------------------------
 

@@ -6,19 +6,19 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from warp_magics.gateway import Source, Started, check_session_id, errors, wire
+from warp_magics.gateway import Started, check_session_id, errors, wire
 
 from .chunks import Pump
 from .endpoints import Response
 from .overlap import news
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from warp_magics.gateway import ChatRequest, Gateway, Turn
 
     from .endpoints import Endpoints, EventStream, Request
@@ -76,21 +76,19 @@ def shaped(path: str, answer: Response) -> Response:
 
 async def _in_session(endpoints: Endpoints, request: Request, wanted: ChatRequest, session_id: str) -> ChatRequest:
     """Return what is asked of the session: what is new to it, once, however often its client has sent it."""
-    header, owner = endpoints.session_header, wanted.owner
+    gateway, owner = endpoints.gateway, wanted.owner
     again = request.headers.get(_RETRY, "0") != "0"
     earlier = sum(message.role != "system" for message in wanted.messages) > 1
-    turns = await _turns(endpoints.gateway, owner, session_id) if again or earlier else ()
-    key = request.headers.get("idempotency-key")
-    mark = f"oai-{hashlib.sha256(request.body).hexdigest()[:24]}."
-    before = None
-    if key is None and again:
-        key = await _live(endpoints.gateway, owner, session_id, mark)
-        before = turns[-1] if key is None and turns and turns[-1].id.startswith(mark) else None
-    if before is not None and before.status in _ANSWERED:
-        key = before.id
-    if before is not None or key is not None:
-        turns = tuple(turn for turn in turns if turn.id not in (key, before and before.id))
-    context, asked = news(wanted.messages, turns, header)
+    turns = await _turns(gateway, owner, session_id) if again or earlier else ()
+    asking = endpoints.askings.of(owner, session_id, request.body)
+    turn_id = request.headers.get("idempotency-key")
+    if turn_id is None and again:
+        turn_id = asking.turn_id or await _live(gateway, owner, session_id, asking.mark) or _last(turns, asking.mark)
+    before = next((turn for turn in turns if turn.id == turn_id), None)
+    failed = before if before is not None and before.status not in _ANSWERED else None
+    if turn_id is None or failed is not None:
+        turn_id = asking.new_id()
+    context, asked = news(wanted.messages, [turn for turn in turns if turn is not before], endpoints.session_header)
     return replace(
         wanted,
         prompt=asked.text,
@@ -101,10 +99,14 @@ async def _in_session(endpoints: Endpoints, request: Request, wanted: ChatReques
         store=True,
         session_id=session_id,
         create_session=True,
-        source=Source("rest"),
-        turn_id=key or f"{mark}{uuid.uuid4()}",
-        replaces=before.id if before is not None and key is None else None,
+        turn_id=turn_id,
+        replaces=failed.id if failed is not None else None,
     )
+
+
+def _last(turns: Sequence[Turn], mark: str) -> str | None:
+    """Return the id of the last of ``turns`` where it was asked for with the same words."""
+    return turns[-1].id if turns and turns[-1].id.startswith(mark) else None
 
 
 async def _turns(gateway: Gateway, owner: str, session_id: str) -> tuple[Turn, ...]:

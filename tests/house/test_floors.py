@@ -161,6 +161,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/patience",
                 "jupyter_server_ext/chunks",
                 "jupyter_server_ext/feeds",
+                "jupyter_server_ext/askings",
                 "jupyter_server_ext/endpoints",
                 "jupyter_server_ext/overlap",
                 "jupyter_server_ext/openai_api",

@@ -51,6 +51,7 @@ HEADERS = (
     *({"Idempotency-Key": one} for one in TURNS),
     *({"Last-Event-ID": one} for one in EVENTS),
     *({"x-session-id": one} for one in SESSIONS),
+    *({"x-session-id": one, "x-stainless-retry-count": "1"} for one in SESSIONS),
 )
 HEADED_BODIES = (ASK, {**ASK, "sessionId": "adas-first", "resume": True}, OPENAI)
 QUERIES = (
@@ -131,6 +132,7 @@ class Ada:
         for number in (1, 2, 3):
             await self.ask("api/v1/prompt", {"prompt": f"{WORD} {number}", **asked}, f"adas-turn-{number}")
         await self.ask("api/v1/sessions/adas-first/rewind", {"to": "adas-turn-2"})
+        await self.place.ask("ada", "POST", "v1/chat/completions", OPENAI, headers={"x-session-id": "adas-first"})
         body = {"prompt": f"{WORD} for a while", "sessionId": "adas-live", "createSession": True}
         body["models"] = ["fake:silent-3"]
         self.reading = asyncio.ensure_future(self.ask("api/v1/stream", body, "adas-turn-live"))

@@ -386,6 +386,17 @@ class TestAskedAgainByTheClientItself:
         assert answer(await again)["content"] == "One two"
         assert len(await turns(rest, "s")) == len(fake.requests) == 1
 
+    async def test_one_that_waits_for_its_turn_is_waited_for(self, chat, rest, fake):
+        fake.script("ok", Reply(chunks=["First.", Fault.SILENT]), Reply(chunks=["Second."]))
+        first = asyncio.ensure_future(chat({"role": "user", "content": "Slow"}, session="s"))
+        await fake.until(lambda: fake.requests)
+        tries = [asyncio.ensure_future(chat(HELLO, session="s", headers=headers)) for headers in ({}, self.AGAIN)]
+        done, _ = await asyncio.wait(tries, timeout=0.2)
+        assert not done
+        fake.release()
+        assert [answer(await one)["content"] for one in (first, *tries)] == ["First.", "Second.", "Second."]
+        assert len(await turns(rest, "s")) == len(fake.requests) == 2
+
     async def test_one_that_failed_is_asked_for_in_its_place(self, chat, rest, fake):
         fake.script("ok", Reply.failing(503), Reply(chunks=["Yes."]))
         assert (await chat(HELLO, session="s")).status == 502

@@ -247,7 +247,7 @@ class ChatCompletion(Extras):
             owner=owner,
             models=self._chain(),
             parameters=self._parameters(),
-            on_break="splice",
+            on_break="splice" if self.stream else None,
             form=Form(
                 tuple(_tool(one.function) for one in self.tools or ()),
                 choice.function.name if isinstance(choice, NamedChoice) else choice,
