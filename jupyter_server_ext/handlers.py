@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .routes import Route
 
 RESOURCE: Final = "warp"
+_PIECE: Final = 65536
 READER_SECONDS: Final = 60.0
 """How long a reader may take nothing of what waits for it."""
 
@@ -156,7 +157,7 @@ class WarpHandler(APIHandler):
                 raise
             return
         if isinstance(answer, Response):
-            self._write(answer)
+            await self._write(answer)
         else:
             await self._write_stream(answer)
 
@@ -195,16 +196,28 @@ class WarpHandler(APIHandler):
         """The path below ``warp/``."""
         return str(self.request.path).removeprefix(url_path_join(self.base_url, "warp/"))
 
-    def _write(self, answer: Response) -> None:
+    async def _write(self, answer: Response) -> None:
         answer = shaped(self.below, answer)
         self.set_status(answer.status)
         self._set_headers(answer.headers)
         if answer.body is None:
             web.RequestHandler.finish(self)
         elif isinstance(answer.body, bytes):
-            self.finish(answer.body, set_content_type=answer.headers["content-type"])
+            await self._write_whole(answer.body, answer.headers["content-type"])
         else:
-            self.finish(wire.json_bytes(answer.body))
+            await self._write_whole(wire.json_bytes(answer.body), "application/json")
+
+    async def _write_whole(self, data: bytes, content_type: str) -> None:
+        """Finish with ``data``, a large one in pieces, so that a reader who takes none of it is let go."""
+        if len(data) <= _PIECE:
+            self.finish(data, set_content_type=content_type)
+            return
+        self._set_headers({"Content-Type": content_type, "Content-Length": str(len(data))})
+        with contextlib.suppress(StreamClosedError):  # the reader has left
+            for start in range(0, len(data), _PIECE):
+                self.write(data[start : start + _PIECE])
+                await self._flush()
+            web.RequestHandler.finish(self)
 
     async def _write_stream(self, answer: EventStream | Passed) -> None:
         if isinstance(answer, EventStream):
@@ -313,7 +326,7 @@ class UnknownHandler(WarpHandler):
         if has_body(self.request):
             await self._turn_away(answer)
         else:
-            self._write(answer)
+            await self._write(answer)
 
     verbs = closed_verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -30,6 +30,7 @@ class Protocol(HttpToolsProtocol):
         self._sender = _Timer()
         self._reader = _Timer()
         self._is_sending = False
+        self._left = 0
 
     def connection_made(self, transport: Any) -> None:
         """Wait for headers from now on."""
@@ -67,8 +68,20 @@ class Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Wait for the reader."""
-        self._reader.set(READER_SECONDS, self.transport.abort, self.loop)
+        self._left = self._to_be_taken()
+        self._reader.set(READER_SECONDS, self._look, self.loop)
         super().pause_writing()
+
+    def _to_be_taken(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def _look(self) -> None:
+        """Let go of a reader that has taken nothing since the last look; one that is only slow is waited for."""
+        before, self._left = self._left, self._to_be_taken()
+        if self._left < before:
+            self._reader.set(READER_SECONDS, self._look, self.loop)
+        else:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         """Wait for the reader no more."""

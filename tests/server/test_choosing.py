@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes.provider import FakeProvider
+from tests.fakes.provider import FakeProvider, Reply
 from tests.server.conftest import KEY
 from tests.server.places import owners
 
@@ -136,4 +136,14 @@ async def test_no_place_in_a_url_does(open_place, fake, evil):
     assert (call.key, call.model) == (KEY, "ok")
     for path in (f"v1/models/{evil.base_url}", "v1/models/..%2F..%2Fx", f"http://127.0.0.1:{evil.port}/v1/models"):
         assert (await place.ask("ada", "GET", path)).status_code in (400, 404)
+    assert not evil.requests
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_of_a_provider_is_followed(open_place, fake, evil, status):
+    fake.script("moved", Reply.failing(status, headers={"Location": f"{evil.base_url}/chat/completions"}))
+    place = await open_place("moved")
+    said = await place.ask("ada", "POST", "api/v1/prompt", OURS)
+    assert said.status_code in (502, 503), said.text
+    assert fake.requests
     assert not evil.requests

@@ -92,6 +92,30 @@ async def test_a_reader_that_takes_nothing_is_let_go_and_the_answer_is_kept(open
     assert b"event: end" not in await closed(reader)
 
 
+async def test_a_reader_of_a_whole_answer_is_let_go_likewise_and_a_slow_one_is_not(open_place, fake, monkeypatch):
+    for module in ("patience", "handlers"):
+        monkeypatch.setattr(f"jupyter_server_ext.{module}.READER_SECONDS", 2.0)
+    fake.script("long", Reply(chunks=["x" * 500_000] * 40))
+    place = await open_place("long")
+    body = {"prompt": "x", "sessionId": "s", "createSession": True}
+    assert (await place.ask("ada", "POST", "api/v1/prompt", body)).status_code == 200
+    asked = place.head("ada", "GET", "api/v1/sessions/s/history")
+    reader, writer = await place.connect()
+    writer.transport.pause_reading()
+    writer.write(asked)
+    slow, slow_writer = await place.connect()
+    slow_writer.write(asked)
+    async with asyncio.timeout(60):
+        head = (await slow.readuntil(b"\r\n\r\n")).decode().lower()
+        left = int(head.partition("content-length: ")[2].split()[0])
+        while left > 0:
+            left -= len(await slow.readexactly(min(left, 2_000_000)))
+            await asyncio.sleep(0.5)  # it is slow, and that is what is tested
+    await fake.until(lambda: state(place.port, writer.get_extra_info("sockname")[1]) != ESTABLISHED, 20)
+    writer.transport.resume_reading()
+    assert len(await closed(reader)) < 20_000_000
+
+
 @pytest.mark.parametrize("kind", ["alone"])
 async def test_what_is_no_http_is_refused_in_json(open_place):
     place = await open_place("ok")

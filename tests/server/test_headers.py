@@ -68,6 +68,16 @@ async def test_a_stranger_page_is_told_nothing_that_lets_it_ask_or_read(open_pla
             assert not told(said), (path, told(said))
 
 
+@pytest.mark.parametrize("kind", ["alone"])
+async def test_a_name_that_is_rebound_gets_no_further_than_a_stranger(open_place):
+    place = await open_place("ok")
+    rebound = {"Host": "rebound.example", "Origin": "http://rebound.example"}
+    assert (await place.ask(None, "GET", "api/v1/health/live", headers=rebound)).json() == {"status": "ok"}
+    for verb, path in (("GET", "api/v1/sessions"), ("POST", "api/v1/prompt"), ("GET", "v1/models")):
+        said = await place.ask(None, verb, path, {"prompt": "x"} if verb == "POST" else None, headers=rebound)
+        assert said.status_code == 401
+
+
 class TestJupytersOwn:
     @pytest.fixture
     def jp_server_config(self, configure):
