@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from warp_magics.gateway import EmbeddedServer, WarpConfig
 
-    from .guards import Guard
-    from .hub import Service
+    from .apart.guards import Guard
+    from .apart.hub import Service
 
 _BROKEN_OFF: Final = 130
 _HIGHEST_PORT: Final = 65535
@@ -31,7 +31,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     try:
         if said.command == "init":
-            from .wizard import run
+            from .setup.wizard import run
 
             return run(force=said.force)
         if said.command == "storage":
@@ -102,7 +102,7 @@ def _token_file(said: argparse.Namespace, config: WarpConfig) -> Path:
 def _token(said: argparse.Namespace) -> int:
     from warp_magics.gateway import errors
 
-    from .token_file import read_token
+    from .apart.token_file import read_token
 
     path = _token_file(said, _config(said))
     try:
@@ -116,8 +116,8 @@ def _serve(said: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     from warp_magics.gateway import errors
 
-    from .hub import service
-    from .serve import is_loopback, listen, serve
+    from .apart.hub import service
+    from .apart.serve import is_loopback, listen, serve
 
     config = _config(said)
     if config.gateway:
@@ -148,10 +148,10 @@ class _Way:
 
 
 def _of_token_file(said: argparse.Namespace, config: WarpConfig, listening: socket.socket) -> _Way:
-    from .asgi import BELOW
-    from .guards import FixedTokens
-    from .serve import url_of
-    from .token_file import make_token, read_token
+    from .apart.asgi import BELOW
+    from .apart.guards import FixedTokens
+    from .apart.serve import url_of
+    from .apart.token_file import make_token, read_token
 
     path = _token_file(said, config)
     make_token(path)
@@ -163,8 +163,8 @@ def _of_token_file(said: argparse.Namespace, config: WarpConfig, listening: sock
 
 
 def _of_hub(said: argparse.Namespace, config: WarpConfig, hub: Service, listening: socket.socket) -> _Way:
-    from .hub import HubTokens
-    from .serve import url_of
+    from .apart.hub import HubTokens
+    from .apart.serve import url_of
 
     if said.token_file or config.server.token_file:
         _complain("warning: the token file has no effect: JupyterHub knows the tokens")

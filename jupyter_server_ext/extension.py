@@ -17,7 +17,7 @@ from traitlets.config import Application
 
 from warp_magics.gateway import KEYS_HIDDEN, SERVER_ID, Announcement, announce, errors, hide_keys, withdraw
 
-from .scoped import Scoped
+from .inside.scoped import Scoped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from warp_magics.gateway import LocalGateway, WarpConfig
 
-    from .endpoints import Endpoints
-    from .metrics import Metrics
-    from .passing import Passing
+    from .inside.passing import Passing
+    from .rest.endpoints import Endpoints
+    from .rest.metrics import Metrics
 
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not called
 
@@ -96,7 +96,7 @@ class WarpExtension(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Put the paths below ``{base_url}warp/``."""
-        from .handlers import ROUTES
+        from .inside.handlers import ROUTES
 
         self.handlers.extend((url_path_join("/warp", path), handler) for path, handler in ROUTES)
 
@@ -156,8 +156,8 @@ class WarpExtension(ExtensionApp):
         from warp_magics import __version__
         from warp_magics.gateway import LocalGateway
 
-        from .endpoints import Endpoints
-        from .metrics import Metrics
+        from .rest.endpoints import Endpoints
+        from .rest.metrics import Metrics
 
         if self._counts is not None:  # of an opening that failed
             self._counts.close()
@@ -176,7 +176,7 @@ class WarpExtension(ExtensionApp):
     def _way(self, config: WarpConfig, url: str, auth: str | None) -> Passing:
         from warp_magics import ways
 
-        from .passing import Passing
+        from .inside.passing import Passing
 
         place = ways.configured(url, auth, os.environ)
         for warning in (*config.warnings, *place.warnings):

@@ -12,8 +12,8 @@ import subprocess
 import httpx
 import pytest
 
-from jupyter_server_ext.hub import KNOWN_SECONDS
-from jupyter_server_ext.routes import ROUTES
+from jupyter_server_ext.apart.hub import KNOWN_SECONDS
+from jupyter_server_ext.rest.routes import ROUTES
 from tests.fakes.provider import FakeProvider
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.hub.hub_process import KEY, blocks, running_hub

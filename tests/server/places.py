@@ -16,17 +16,17 @@ import uvicorn
 from jupyter_server.auth import IdentityProvider, User
 from traitlets.config import Config
 
-from jupyter_server_ext.asgi import Application
-from jupyter_server_ext.endpoints import Endpoints
-from jupyter_server_ext.guards import FixedTokens
-from jupyter_server_ext.patience import Protocol
-from jupyter_server_ext.serve import listen
+from jupyter_server_ext.apart.asgi import Application
+from jupyter_server_ext.apart.guards import FixedTokens
+from jupyter_server_ext.apart.patience import Protocol
+from jupyter_server_ext.apart.serve import listen
+from jupyter_server_ext.rest.endpoints import Endpoints
 from warp_magics import gateway as warp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
 
-    from jupyter_server_ext.cors import Cors
+    from jupyter_server_ext.apart.cors import Cors
 
 SECONDS = 20.0
 OWNERS = 4000

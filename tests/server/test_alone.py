@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from jupyter_server_ext.serve import listen
-from jupyter_server_ext.token_file import make_token, read_token
+from jupyter_server_ext.apart.serve import listen
+from jupyter_server_ext.apart.token_file import make_token, read_token
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.server.alone_process import COMMAND, running_alone
 from tests.server.conftest import KEY, event_of

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import uvicorn
 
-from jupyter_server_ext.asgi import Application
-from jupyter_server_ext.endpoints import Endpoints
-from jupyter_server_ext.guards import FixedTokens
+from jupyter_server_ext.apart.asgi import Application
+from jupyter_server_ext.apart.guards import FixedTokens
+from jupyter_server_ext.rest.endpoints import Endpoints
 from tests.server.conftest import Answer
 from warp_magics import gateway as warp
 

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from jupyter_server_ext.askings import Askings
-from jupyter_server_ext.endpoints import Endpoints, Request
-from jupyter_server_ext.openai_api import chat_completions
+from jupyter_server_ext.rest.askings import Askings
+from jupyter_server_ext.rest.endpoints import Endpoints, Request
+from jupyter_server_ext.rest.openai_api import chat_completions
 from tests.fakes.provider import Fault, Reply
 from warp_magics.gateway import LocalGateway, load_config
 from warp_magics.gateway.stores.memory import MemoryStore

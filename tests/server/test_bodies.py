@@ -147,7 +147,7 @@ async def test_what_many_send_too_much_of_is_not_kept(place):
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_without_end(open_place, kind, monkeypatch):
-    monkeypatch.setattr("jupyter_server_ext.bodies.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("jupyter_server_ext.inside.bodies.BODY_SECONDS", 0.2)
     place = await open_place("ok", limits=LIMITS, body_seconds=0.2)
     reader, writer = await place.connect()
     writer.write(place.head("ada", "POST", "api/v1/prompt", "Content-Length: 500") + b'{"prompt"')

@@ -62,7 +62,7 @@ def state(port, peer):
 @pytest.mark.parametrize("kind", ["alone"])
 async def test_headers_that_do_not_come_are_not_waited_for_without_end(open_place, monkeypatch):
     """Before a byte, and within the first and the second request of a connection. In Jupyter, Tornado's bound holds."""
-    monkeypatch.setattr("jupyter_server_ext.patience.HEAD_SECONDS", 0.3)
+    monkeypatch.setattr("jupyter_server_ext.apart.patience.HEAD_SECONDS", 0.3)
     place = await open_place("ok")
     whole = place.head("ada", "GET", "api/v1/models")
     for said in (b"", b"GE", whole[:-2], whole + whole[:-2]):
@@ -74,7 +74,7 @@ async def test_headers_that_do_not_come_are_not_waited_for_without_end(open_plac
 
 
 async def test_a_reader_that_takes_nothing_is_let_go_and_the_answer_is_kept(open_place, fake, monkeypatch):
-    for module in ("patience", "handlers"):
+    for module in ("apart.patience", "inside.handlers"):
         monkeypatch.setattr(f"jupyter_server_ext.{module}.READER_SECONDS", 3.0)
     fake.script("long", Reply(chunks=["x" * 500_000] * 40))
     place = await open_place("ok")
@@ -93,7 +93,7 @@ async def test_a_reader_that_takes_nothing_is_let_go_and_the_answer_is_kept(open
 
 
 async def test_a_reader_of_a_whole_answer_is_let_go_likewise_and_a_slow_one_is_not(open_place, fake, monkeypatch):
-    for module in ("patience", "handlers"):
+    for module in ("apart.patience", "inside.handlers"):
         monkeypatch.setattr(f"jupyter_server_ext.{module}.READER_SECONDS", 2.0)
     fake.script("long", Reply(chunks=["x" * 500_000] * 40))
     place = await open_place("long")

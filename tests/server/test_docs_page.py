@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from jupyter_server_ext import page, routes
-from jupyter_server_ext.openapi import WORDS
+from jupyter_server_ext.rest import page, routes
+from jupyter_server_ext.rest.openapi import WORDS
 from tests.server.alone_process import running_alone
 from tests.server.process import running_jupyter
 

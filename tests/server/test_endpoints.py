@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_server_ext.endpoints import Endpoints, EventStream, Request, error_response
-from jupyter_server_ext.routes import ROUTES, allowed, match, unmatched
+from jupyter_server_ext.rest.endpoints import Endpoints, EventStream, Request, error_response
+from jupyter_server_ext.rest.routes import ROUTES, allowed, match, unmatched
 from tests.fakes.provider import Reply, refused_url
 from tests.server.conftest import event_of
 from warp_magics.gateway import LocalGateway, errors, load_config, wire

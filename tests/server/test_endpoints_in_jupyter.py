@@ -7,7 +7,7 @@ import re
 import pytest
 from traitlets.config import Config
 
-from jupyter_server_ext.routes import ROUTES, path_of
+from jupyter_server_ext.rest.routes import ROUTES, path_of
 from tests.fakes.provider import Reply, refused_url
 from tests.server.conftest import KEY
 from tests.server.test_auth_in_jupyter import ReadOnly

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from jupyter_server_ext.handlers import WarpHandler
+from jupyter_server_ext.inside.handlers import WarpHandler
 from tests.fakes.provider import Reply, refused_url
 from tests.fakes.store_proxy import StoreProxy
 from tests.fakes.valkey_server import running_server, server_binaries

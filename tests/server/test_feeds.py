@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from jupyter_server_ext import feeds
-from jupyter_server_ext.chunks import AHEAD
-from jupyter_server_ext.endpoints import Endpoints, Request
+from jupyter_server_ext.rest import feeds
+from jupyter_server_ext.rest.chunks import AHEAD
+from jupyter_server_ext.rest.endpoints import Endpoints, Request
 from tests.fakes.provider import Reply
 from tests.server.conftest import event_of
 from warp_magics.gateway import ChatRequest, LocalGateway, errors, load_config

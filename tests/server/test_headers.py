@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from traitlets.config import Config
 
-from jupyter_server_ext.cors import Cors
-from jupyter_server_ext.routes import ROUTES
+from jupyter_server_ext.apart.cors import Cors
+from jupyter_server_ext.rest.routes import ROUTES
 from tests.server.places import owners
 
 PAGE = "https://app.example"

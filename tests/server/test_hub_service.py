@@ -12,7 +12,7 @@ import threading
 import httpx
 import pytest
 
-from jupyter_server_ext.hub import Service, service
+from jupyter_server_ext.apart.hub import Service, service
 from tests.server.alone_process import COMMAND, running_alone
 from tests.server.test_alone import run
 from warp_magics.gateway import errors

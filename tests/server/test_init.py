@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_server_ext.private_files import Saving, write_new
-from jupyter_server_ext.toml_text import Answers, Chosen, quoted, toml_text
+from jupyter_server_ext.setup.private_files import Saving, write_new
+from jupyter_server_ext.setup.toml_text import Answers, Chosen, quoted, toml_text
 from tests.fakes.provider import provider_process, refused_url
 from warp_magics.gateway import PROVIDERS, ChatRequest, LocalGateway, load_config
 

@@ -13,7 +13,7 @@ import re
 
 import pytest
 
-from jupyter_server_ext.routes import ROUTES
+from jupyter_server_ext.rest.routes import ROUTES
 from tests.server.places import owners
 
 pytestmark = pytest.mark.slow

@@ -12,10 +12,10 @@ import pytest
 import schemathesis
 from schemathesis.specs.openapi import definitions
 
-from jupyter_server_ext import routes
-from jupyter_server_ext.openapi import WORDS
-from jupyter_server_ext.operations import GROUPS, PATH
-from jupyter_server_ext.routes import ROUTES, path_of
+from jupyter_server_ext.rest import routes
+from jupyter_server_ext.rest.openapi import WORDS
+from jupyter_server_ext.rest.operations import GROUPS, PATH
+from jupyter_server_ext.rest.routes import ROUTES, path_of
 from tests.fakes.provider import Reply
 from warp_magics.gateway import errors, wire
 from warp_magics.gateway.wire import answers, openai_answers, openai_bodies, requests

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jupyter_server_ext.overlap import news
+from jupyter_server_ext.rest.overlap import news
 from warp_magics.gateway import Call, Message, Result, ToolResult, Turn, errors
 
 WORDS = st.text(min_size=1, max_size=8).filter(str.strip)

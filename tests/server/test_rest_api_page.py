@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_server_ext.routes import ROUTES, path_of
+from jupyter_server_ext.rest.routes import ROUTES, path_of
 from tests.server.alone_process import running_alone
 from tests.server.process import running_jupyter
 

@@ -16,7 +16,7 @@ from yarl import URL
 from warp_magics.gateway import errors
 from warp_magics.ways import is_loopback
 
-from .endpoints import Response
+from ..rest.endpoints import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,10 +16,10 @@ import uvicorn
 from warp_magics import __version__
 from warp_magics.gateway import LocalGateway, errors
 
+from ..rest.endpoints import Endpoints
+from ..rest.metrics import Metrics
 from .asgi import BELOW, CLOSE_SECONDS, LAST_WORDS_SECONDS, Application
 from .cors import Cors
-from .endpoints import Endpoints
-from .metrics import Metrics
 from .patience import Protocol
 
 if TYPE_CHECKING:

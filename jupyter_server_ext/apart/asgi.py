@@ -12,16 +12,16 @@ from urllib.parse import quote
 
 from warp_magics.gateway import errors, wire
 
+from ..rest.endpoints import Endpoints, EventStream, Request, Response, error_response
+from ..rest.openai_api import shaped
+from ..rest.routes import allowed, match, path_of, read_query, unmatched
 from .cors import SAFE_HEADERS, Cors
-from .endpoints import Endpoints, EventStream, Request, Response, error_response
-from .openai_api import shaped
-from .routes import allowed, match, path_of, read_query, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
+    from ..rest.routes import Route
     from .guards import Guard
-    from .routes import Route
 
     Scope: TypeAlias = MutableMapping[str, Any]
     Message: TypeAlias = MutableMapping[str, Any]

@@ -80,7 +80,7 @@ _SESSION_EVENTS: Final = {
 }
 _ID_TEXT: Final = "1 to 128 characters of A-Z a-z 0-9 . _ -"
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
-_ASKED: Final = (404, 409, 413, 422, 429, 502, 503, 504)
+_ASKED: Final = (404, 408, 409, 413, 422, 429, 502, 503, 504)
 _TOLD: Final = ("x-session-id", "x-stream-id", "x-session-status")
 KEY: Final = Parameter(
     "Idempotency-Key",
@@ -152,7 +152,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         {200: Reply("It is stopped, or had ended.", {JSON: "Stopped"})},
         text="The provider is told to stop; what has come of the answer is kept. The prompt's `Idempotency-Key` does for an "
         "answer that has not begun.",
-        errors=(404, 409, 413),
+        errors=(404, 408, 409, 413),
     ),
     "GET api/v1/sessions": Operation(
         "listSessions",
@@ -172,7 +172,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Make a session",
         {201: Reply("It is made.", _SESSION)},
         body="NewSession",
-        errors=(409, 413, 422),
+        errors=(408, 409, 413, 422),
         sample={"title": "Plans", "ttl": "30d"},
     ),
     "GET api/v1/sessions/{sessionId}": Operation(
@@ -188,7 +188,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Change its title, its time to live, its metadata",
         {200: Reply("Its description now.", _SESSION)},
         body="Changes",
-        errors=(404, 413, 422),
+        errors=(404, 408, 413, 422),
         sample={"title": "A talk"},
     ),
     "DELETE api/v1/sessions/{sessionId}": Operation(
@@ -197,7 +197,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Delete a session, its turns, branches and logs",
         {204: Reply("It is gone.")},
         text="An answer that is being made is stopped first.",
-        errors=(404, 409, 413),
+        errors=(404, 408, 409, 413),
     ),
     "GET api/v1/sessions/{sessionId}/history": Operation(
         "history",
@@ -213,7 +213,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Begin a new session with its turns",
         {201: Reply("The new session.", _SESSION)},
         body="Fork",
-        errors=(404, 409, 413, 422),
+        errors=(404, 408, 409, 413, 422),
         sample={},
     ),
     "POST api/v1/sessions/{sessionId}/rewind": Operation(
@@ -223,7 +223,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         {200: Reply("The session now.", _SESSION)},
         text="Later turns become a branch. To a turn of a branch: that branch comes back.",
         body="Rewind",
-        errors=(404, 409, 413, 422),
+        errors=(404, 408, 409, 413, 422),
         sample={"to": "hello-1"},
     ),
     "GET api/v1/sessions/{sessionId}/export": Operation(

@@ -11,12 +11,12 @@ from tornado.iostream import StreamClosedError
 
 from warp_magics.gateway import errors
 
-from .endpoints import error_response
+from ..rest.endpoints import error_response
 
 if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
 
-    from .endpoints import Response
+    from ..rest.endpoints import Response
 
 BODY_SECONDS: Final = 120.0
 """How long a body may take to arrive; then the connection is closed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from warp_magics.gateway import errors
 
-from .private_files import write_new
+from ..setup.private_files import write_new
 
 if TYPE_CHECKING:
     from pathlib import Path

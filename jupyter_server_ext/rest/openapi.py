@@ -24,6 +24,7 @@ _REFUSALS: Final = {
     401: "Not signed in (the gateway alone).",
     403: "Not signed in, or not allowed to (in Jupyter).",
     404: "There is no such thing for this user.",
+    408: "The body did not arrive in time (the gateway alone).",
     409: "Something else has it: another turn its session, another session its id.",
     413: "The body is larger than `limits.body_size`.",
     422: "Fields of the body are wrong or unknown; `details.fields` names each. Or the provider refused the content.",

@@ -1,0 +1,1 @@
+"""The gateway alone, and who is let in there."""

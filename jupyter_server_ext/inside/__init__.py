@@ -1,0 +1,1 @@
+"""The paths inside a Jupyter Server."""
