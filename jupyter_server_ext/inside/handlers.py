@@ -114,10 +114,14 @@ class WarpHandler(Arrivals):
             return
         self._set_headers({"Content-Type": content_type, "Content-Length": str(len(data))})
         with contextlib.suppress(StreamClosedError):  # the reader has left
-            for start in range(0, len(data), _PIECE):
-                self.write(data[start : start + _PIECE])
-                await self._flush()
+            await self._send(data)
             web.RequestHandler.finish(self)
+
+    async def _send(self, data: bytes) -> None:
+        """Write ``data``, piece by piece as its reader takes them; raises StreamClosedError once it takes none."""
+        for start in range(0, len(data), _PIECE):
+            self.write(data[start : start + _PIECE])
+            await self._flush()
 
     async def _write_stream(self, answer: EventStream | Passed) -> None:
         if isinstance(answer, EventStream):
@@ -147,8 +151,7 @@ class WarpHandler(Arrivals):
     async def _pass_on(self, answer: EventStream | Passed) -> None:
         await self._flush()
         async for chunk in answer.chunks:
-            self.write(chunk)
-            await self._flush()
+            await self._send(chunk)
         # APIHandler.finish would set the type to JSON; the headers are out, so there is nothing left to set.
         web.RequestHandler.finish(self)
 
