@@ -178,7 +178,7 @@ class WarpExtension(ExtensionApp):
 
         from .inside.passing import Passing
 
-        place = ways.configured(url, auth, os.environ)
+        place = ways.configured(url, auth, self._env)
         for warning in (*config.warnings, *place.warnings):
             self.log.warning("warp: %s", warning)
         longest = config.limits.timeout.total + config.limits.session_wait

@@ -118,7 +118,11 @@ def without(what):
 def shape(said):
     """All of an answer but what is another each time."""
     headers = {name: RANDOM.sub("#", value) for name, value in said.headers.items() if name.lower() not in PASSING}
-    return without(RANDOM.sub("#", f"{said.status_code} {sorted(headers.items())} {said.text}"))
+    text = said.text
+    if text.startswith("# HELP"):  # figures count all requests, these too: none may be of somebody's
+        assert "adas" not in text
+        text = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    return without(RANDOM.sub("#", f"{said.status_code} {sorted(headers.items())} {text}"))
 
 
 class Ada:
