@@ -199,13 +199,13 @@ class WarpExtension(ExtensionApp):
         if self._announced is not None:
             withdraw(self._announced)
             self._announced = None
-        if self._gateway is not None:
-            await self._gateway.aclose()
-        if self._counts is not None:
-            self._counts.close()
-            self._counts = None
-        if self._passing is not None:
-            await self._passing.aclose()
+        async with contextlib.AsyncExitStack() as closing:
+            if self._counts is not None:
+                closing.callback(self._counts.close)
+                self._counts = None
+            for one in (self._passing, self._gateway):
+                if one is not None:
+                    closing.push_async_callback(one.aclose)
 
 
 def kernel_url(serverapp: ServerApp) -> str | None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from warp_magics.gateway import errors, wire
 
+from ..rest import bounds
 from ..rest.endpoints import Endpoints, EventStream, Request, Response, error_response
 from ..rest.openai_api import shaped
 from ..rest.routes import allowed, match, path_of, read_query, unmatched
@@ -37,8 +38,6 @@ LAST_WORDS_SECONDS: Final = 1.0
 """How long readers have, once the gateway has closed, to be sent what is left for them."""
 _ROUTE: Final = "warp.route"
 """What a scope is told of the route that was found, for whoever counts."""
-BODY_SECONDS: Final = 120.0
-"""How long a body may take to arrive."""
 _END: Final = {"type": "http.response.body", "body": b""}
 _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 
@@ -57,7 +56,7 @@ class Application:
         *,
         body_size: int,
         below: str = BELOW,
-        body_seconds: float = BODY_SECONDS,
+        body_seconds: float = bounds.BODY_SECONDS,
         cors: Cors | None = None,
     ) -> None:
         self._opened = opened
@@ -193,7 +192,7 @@ class Application:
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Read the body as far as it is allowed to go; raises BodyTooLarge."""
         declared = headers.get("content-length", "")
-        too_large = errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
+        too_large = bounds.too_large(self._body_size)
         if declared.isdecimal() and int(declared) > self._body_size:
             raise too_large
         body = bytearray()

@@ -13,7 +13,8 @@ SAFE_HEADERS: Final = {
     "cache-control": "no-store",
 }
 """Of each answer that does not say otherwise: it is what its type says, no page, in no frame and in no cache."""
-_ASKED: Final = ("authorization", "content-type", "idempotency-key", "last-event-id")
+_ASKED: Final = ("authorization", "content-type", "idempotency-key", "last-event-id", "user-agent")
+_OPENAIS: Final = ("openai-organization", "openai-project")
 _TOLD: Final = ("retry-after", "x-session-status", "x-stream-id")
 _CLIENTS: Final = "x-stainless-"
 _SECONDS: Final = "600"
@@ -49,7 +50,7 @@ class Cors:
         if "access-control-allow-origin" not in told:
             return told
         asked = [name.strip().lower() for name in headers.get("access-control-request-headers", "").split(",")[:_MOST]]
-        known = {*_ASKED, self._session_header}
+        known = {*_ASKED, *_OPENAIS, self._session_header}
         clients = [name for name in asked if name.startswith(_CLIENTS) and name.replace("-", "").isalnum()]
         return {
             **told,

@@ -8,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from warp_magics.gateway import wire
 
+from ..rest.bounds import LINGER_SECONDS, READER_SECONDS
 from .cors import SAFE_HEADERS
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS: Final = 20.0
 """From a connection's first moment, and from a request's first byte, to the end of its headers."""
-READER_SECONDS: Final = 60.0
-"""How long a reader may take nothing of what waits for it."""
-LINGER_SECONDS: Final = 2.0
-"""How long the rest of a body that was refused is read past, so that its sender sees the refusal before the end."""
 
 
 class Protocol(HttpToolsProtocol):

@@ -75,15 +75,14 @@ def serve(
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncGenerator[Endpoints, None]:
-        counts = Metrics(map(str, config.described))  # first: opening tells of troubles, too
-        gateway = LocalGateway(config, version=__version__)
-        try:
-            yield Endpoints(
-                gateway, session_header=config.session_header, body_size=config.limits.body_size, counts=counts
-            )
-        finally:
-            await gateway.aclose()
-            counts.close()
+        with contextlib.closing(Metrics(map(str, config.described))) as counts:  # first: opening tells of troubles, too
+            gateway = LocalGateway(config, version=__version__)
+            try:
+                yield Endpoints(
+                    gateway, session_header=config.session_header, body_size=config.limits.body_size, counts=counts
+                )
+            finally:
+                await gateway.aclose()
 
     cors = Cors(config.server.cors_origins, config.session_header)
     application = Application(opened, guard, body_size=config.limits.body_size, below=below, cors=cors)

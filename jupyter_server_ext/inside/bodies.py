@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tornado.iostream import StreamClosedError
 
-from warp_magics.gateway import errors
-
+from ..rest.bounds import BODY_SECONDS, LINGER_SECONDS, too_large
 from ..rest.endpoints import error_response
 
 if TYPE_CHECKING:
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
 
     from ..rest.endpoints import Response
 
-BODY_SECONDS: Final = 120.0
-"""How long a body may take to arrive; then the connection is closed."""
-LINGER_SECONDS: Final = 2.0
-"""How long the rest of a body that was refused is read past, so that its sender sees the refusal before the end."""
 _PIECE: Final = 65536
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -67,7 +62,7 @@ class Body:
     def refusal(self) -> Response:
         """Return what its sender is told."""
         self._kept.clear()
-        return error_response(errors.BodyTooLarge(f"The body is over {self._size} bytes (limits.body_size)."))
+        return error_response(too_large(self._size or 0))
 
 
 async def hang_up(request: HTTPServerRequest) -> None:

@@ -15,6 +15,7 @@ from tornado.iostream import StreamClosedError
 from warp_magics.gateway import errors, wire
 
 from ..rest import routes
+from ..rest.bounds import READER_SECONDS
 from ..rest.endpoints import EventStream, Request, Response, error_response, live
 from ..rest.openai_api import shaped
 from .arrivals import RESOURCE, Arrivals
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from .passing import Passed, Passing
 
 _PIECE: Final = 65536
-READER_SECONDS: Final = 60.0
-"""How long a reader may take nothing of what waits for it."""
 
 
 class WarpHandler(Arrivals):

@@ -16,6 +16,7 @@ from yarl import URL
 from warp_magics.gateway import errors
 from warp_magics.ways import is_loopback
 
+from ..rest.bounds import too_large
 from ..rest.endpoints import Response
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Passing:
         Raises NotFound for a path that leads elsewhere, BodyTooLarge, GatewayUnreachable and ServerRefused.
         """
         if len(body) > self._body_size:
-            raise errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
+            raise too_large(self._body_size)
         token = self._token() if callable(self._token) else self._token
         sent = [*_kept(headers, _NOT_SENT), ("Authorization", f"Bearer {token}")]
         response = await self._asked(method, path, sent, body)

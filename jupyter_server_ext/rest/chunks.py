@@ -76,7 +76,7 @@ class Chunks(Generic[T]):
 
     ``write`` makes an event's bytes, ``fail`` those of a fault, ``ping`` is in seconds. A fault that comes now is an ``error`` event, for the
     status has gone out. A store that is lost is none to a reader who can come back (``resumable``, and whoever has
-    seen an event): the stream just ends.
+    seen an event, but where ``fail`` writes faults of its own: those events have no numbers): the stream just ends.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Chunks(Generic[T]):
         self._waiting = [first]
         self._write = write
         self._fail = fail or wire.failure_bytes
+        self._numbered = fail is None
         self._ping = ping
         self._resumable = resumable
         self._over = False
@@ -111,7 +112,7 @@ class Chunks(Generic[T]):
         except Exception as error:  # noqa: BLE001 - nobody else can tell the reader
             self._over = True
             return self._last(error)
-        self._resumable = self._resumable or thing is not None
+        self._resumable = self._resumable or (self._numbered and thing is not None)
         return chunk
 
     def _last(self, error: Exception) -> bytes:

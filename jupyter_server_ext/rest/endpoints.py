@@ -15,6 +15,7 @@ from warp_magics.gateway import Started, check_session_id, errors, wire
 
 from . import feeds
 from .askings import Askings
+from .bounds import too_large
 from .chunks import Chunks, Pump
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Endpoints:
         self.gateway = gateway
         self.session_header = session_header
         self._body_size = body_size
-        self._ping = ping_seconds
+        self.ping_seconds = ping_seconds
         self._counts = counts
         self.askings = Askings()
 
@@ -284,7 +285,7 @@ class Endpoints:
     def body(self, request: Request) -> bytes:
         """Return a request's body; raises BodyTooLarge."""
         if len(request.body) > self._body_size:
-            raise errors.BodyTooLarge(f"The body is over {self._body_size} bytes (limits.body_size).")
+            raise too_large(self._body_size)
         return request.body
 
     @staticmethod
@@ -307,7 +308,7 @@ class Endpoints:
     async def first(self, pump: Pump[T]) -> T | None:
         """Return what a stream begins with; None where the headers are to go out without knowing it."""
         try:
-            return await pump.next(self._ping)
+            return await pump.next(self.ping_seconds)
         except BaseException:
             await pump.aclose()
             raise
@@ -323,7 +324,7 @@ class Endpoints:
         fail: Callable[[errors.WarpError], bytes] | None = None,
     ) -> EventStream:
         """Return what a pump makes as an event stream that has begun with ``first``; see Chunks."""
-        chunks = Chunks(pump, first, write, ping=self._ping, resumable=resumable, fail=fail)
+        chunks = Chunks(pump, first, write, ping=self.ping_seconds, resumable=resumable, fail=fail)
         return EventStream({**STREAM_HEADERS, **(headers or {})}, chunks)
 
 

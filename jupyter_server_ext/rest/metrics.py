@@ -47,7 +47,7 @@ class Metrics:
     def __init__(self, models: Iterable[str]) -> None:
         self._models = frozenset(models)
         self._registry = CollectorRegistry()
-        self._running: set[object] = set()
+        self._running = 0
         self._count_what_is_told()
         self._ask_what_is_known()
         self._stop = observe(self._see)
@@ -67,7 +67,7 @@ class Metrics:
 
     def _ask_what_is_known(self) -> None:
         self._live = self._gauge("warp_live_answers", "Answers that are being made.")
-        self._live.set_function(lambda: len(self._running))
+        self._live.set_function(lambda: self._running)
         self._state = self._gauge("warp_model_state", "1 for the state that a model is in.", "model", "state")
         self._restores = self._gauge("warp_model_restore_seconds", "For how long it is still passed over.", "model")
         self._reachable = self._gauge("warp_store_reachable", "1 where the store answers.", "type")
@@ -99,11 +99,11 @@ class Metrics:
         elif count := _COUNTS.get(name):
             count(self, self._model(fields.get("model")), fields)
 
-    def _started(self, _: str, fields: Mapping[str, Any]) -> None:
-        self._running.add(fields["turn"])
+    def _started(self, _: str, __: Mapping[str, Any]) -> None:
+        self._running += 1
 
     def _ended(self, model: str, fields: Mapping[str, Any]) -> None:
-        self._running.discard(fields["turn"])
+        self._running = max(0, self._running - 1)
         self._answers.labels(model, fields["status"]).inc()
         self._answer_seconds.labels(model).observe(fields["seconds"])
         if fields["first_token"] is not None:

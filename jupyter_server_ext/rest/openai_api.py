@@ -5,21 +5,24 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from warp_magics.gateway import Started, check_session_id, errors, wire
 
+from .askings import mark_of
 from .chunks import Pump
 from .endpoints import Response
-from .overlap import news
+from .overlap import again, is_answered, news
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from warp_magics.gateway import ChatRequest, Gateway, Turn
+    from warp_magics.gateway import ChatRequest, Event, Gateway, Turn
 
     from .endpoints import Endpoints, EventStream, Request
 
@@ -27,28 +30,50 @@ BELOW: Final = "v1/"
 """Where these paths begin, below ``warp/``."""
 _RETRY: Final = "x-stainless-retry-count"
 """The header in which OpenAI's clients say how often they have asked already, by themselves."""
-_ANSWERED: Final = ("complete", "stopped")
 
 
 async def chat_completions(endpoints: Endpoints, request: Request) -> Response | EventStream:
     """``POST v1/chat/completions``: without a session's header no session keeps it, and the messages are sent as they are."""
     body = endpoints.body(request)
-    asked = wire.read_completion(body)
-    wanted = asked.request(request.known_owner())
-    session_id = request.headers.get(endpoints.session_header)
-    if session_id:
-        wanted = await _in_session(endpoints, request, wanted, check_session_id(session_id))
-    elif key := request.headers.get("idempotency-key"):
-        wanted = replace(wanted, turn_id=key)
+    completion = wire.read_completion(body)
+    asked = completion.request(request.known_owner())
+    seen: Callable[[], None] = lambda: None  # noqa: E731 - there is nothing to forget
+    if session_id := request.headers.get(endpoints.session_header):
+        asked, seen = await _in_session(endpoints, request, asked, check_session_id(session_id))
+    elif turn_id := request.headers.get("idempotency-key"):
+        asked = replace(asked, turn_id=turn_id)
     created = int(time.time())
-    if not asked.stream:
-        said = await endpoints.gateway.ask(wanted)
+    if not completion.stream:
+        try:
+            said = await endpoints.gateway.ask(asked)
+        finally:
+            if not _is_leaving():
+                seen()
         return Response(wire.completion_json(said, created), headers=endpoints.told(said))
-    pump = Pump.of(endpoints.gateway.stream(wanted))
+    pump = Pump.of(_watched(endpoints.gateway.stream(asked), seen))
     begun = await endpoints.first(pump)
-    headers = endpoints.told(begun) if isinstance(begun, Started) else {}
-    writer = wire.ChunkWriter(created, with_usage=asked.with_usage)
+    known = {endpoints.session_header: session_id} if session_id else {}
+    headers = endpoints.told(begun) if isinstance(begun, Started) else known
+    writer = wire.ChunkWriter(created, with_usage=completion.with_usage)
     return endpoints.event_stream(pump, begun, writer.event, headers, resumable=False, fail=wire.openai_failure_bytes)
+
+
+def _is_leaving() -> bool:
+    """Return whether this task is being cancelled, for its reader has left and sees nothing."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _watched(events: AsyncGenerator[Event, None], seen: Callable[[], None]) -> AsyncGenerator[Event, None]:
+    """Yield ``events``; calls ``seen`` once their reader has the last, or what went wrong in its place."""
+    try:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield event
+    except errors.WarpError:
+        seen()
+        raise
+    seen()
 
 
 async def models(endpoints: Endpoints, request: Request) -> Response:  # noqa: ARG001 - the same for every user
@@ -74,39 +99,47 @@ def shaped(path: str, answer: Response) -> Response:
     return Response(body, status, {**answer.headers, **hopeless})
 
 
-async def _in_session(endpoints: Endpoints, request: Request, wanted: ChatRequest, session_id: str) -> ChatRequest:
-    """Return what is asked of the session: what is new to it, once, however often its client has sent it."""
-    gateway, owner = endpoints.gateway, wanted.owner
-    again = request.headers.get(_RETRY, "0") != "0"
-    earlier = sum(message.role != "system" for message in wanted.messages) > 1
-    turns = await _turns(gateway, owner, session_id) if again or earlier else ()
-    asking = endpoints.askings.of(owner, session_id, request.body)
+async def _in_session(
+    endpoints: Endpoints, request: Request, asked: ChatRequest, session_id: str
+) -> tuple[ChatRequest, Callable[[], None]]:
+    """Return what is asked of the session: what is new to it, once, however often its client has sent it.
+
+    And what is to be called once its asker has seen how it ended.
+    """
+    gateway, askings = endpoints.gateway, endpoints.askings
+    key = (asked.owner, session_id, mark_of(request.body))
     turn_id = request.headers.get("idempotency-key")
-    if turn_id is None and again:
-        turn_id = asking.turn_id or await _live(gateway, owner, session_id, asking.mark) or _last(turns, asking.mark)
-    before = next((turn for turn in turns if turn.id == turn_id), None)
-    failed = before if before is not None and before.status not in _ANSWERED else None
-    if turn_id is None or failed is not None:
-        turn_id = asking.new_id()
-    context, asked = news(wanted.messages, [turn for turn in turns if turn is not before], endpoints.session_header)
-    return replace(
-        wanted,
-        prompt=asked.text,
-        context=context,
-        attachments=asked.images,
-        tool_results=asked.tool_results,
+    retried = turn_id is None and request.headers.get(_RETRY, "0") != "0"
+    earlier = sum(message.role != "system" for message in asked.messages) > 1
+    turns = await _turns(gateway, asked.owner, session_id) if retried or earlier else ()
+    before = again(key[2], turns) if retried else None
+    if before is not None and is_answered(before):
+        turn_id = before.id
+    elif retried and before is None:
+        turn_id = askings.open(key) or await _live(endpoints, asked.owner, session_id, key[2])
+    found = news(asked.messages, _until(turns, turn_id), endpoints.session_header)
+    replaced = before if before is not None and turn_id is None else found.replaced
+    new = replace(
+        asked,
+        prompt=found.asked.text,
+        context=found.context,
+        attachments=found.asked.images,
+        tool_results=found.asked.tool_results,
         messages=(),
+        before=found.before,
         store=True,
         session_id=session_id,
         create_session=True,
-        turn_id=turn_id,
-        replaces=failed.id if failed is not None else None,
+        turn_id=turn_id or askings.begin(key),
+        replaces=replaced.id if replaced is not None else None,
     )
+    return new, partial(askings.end, key)
 
 
-def _last(turns: Sequence[Turn], mark: str) -> str | None:
-    """Return the id of the last of ``turns`` where it was asked for with the same words."""
-    return turns[-1].id if turns and turns[-1].id.startswith(mark) else None
+def _until(turns: Sequence[Turn], turn_id: str | None) -> Sequence[Turn]:
+    """Return the turns before the one of that id, where it is among them."""
+    at = next((n for n, turn in enumerate(turns) if turn.id == turn_id), len(turns))
+    return turns[:at]
 
 
 async def _turns(gateway: Gateway, owner: str, session_id: str) -> tuple[Turn, ...]:
@@ -116,12 +149,16 @@ async def _turns(gateway: Gateway, owner: str, session_id: str) -> tuple[Turn, .
     return ()
 
 
-async def _live(gateway: Gateway, owner: str, session_id: str, mark: str) -> str | None:
+async def _live(endpoints: Endpoints, owner: str, session_id: str, mark: str) -> str | None:
     """Return the id of the turn that is being answered, where it was asked for with the same words."""
-    with contextlib.suppress(errors.SessionNotFound, errors.StreamNotFound, errors.StoreUnavailable):
+    gateway = endpoints.gateway
+    with contextlib.suppress(errors.SessionNotFound, errors.StreamNotFound, errors.StoreUnavailable, TimeoutError):
         stream_id = (await gateway.session(owner, session_id)).live_stream_id
         if stream_id is not None:
-            async with contextlib.aclosing(gateway.follow(owner, stream_id)) as events:
+            async with (
+                asyncio.timeout(endpoints.ping_seconds),  # another's may be silent
+                contextlib.aclosing(gateway.follow(owner, stream_id)) as events,
+            ):
                 async for event in events:
                     if isinstance(event, Started):
                         return event.turn_id if event.turn_id and event.turn_id.startswith(mark) else None

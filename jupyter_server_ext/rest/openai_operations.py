@@ -38,7 +38,7 @@ OPENAI_OPERATIONS: Final[Mapping[str, Operation]] = {
         "with an error among the events, and no `[DONE]`.",
         body="ChatCompletion",
         parameters=(_SESSION, KEY),
-        errors=(404, 408, 409, 413, 422, 429, 502, 503, 504),
+        errors=(404, 408, 409, 413, 429, 502, 503, 504),
         sample={"model": "auto", "messages": [{"role": "user", "content": "Hello"}]},
         failure=_ERROR,
     ),

@@ -159,6 +159,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             ),
             "rest": (
                 "jupyter_server_ext/rest/__init__",
+                "jupyter_server_ext/rest/bounds",
                 "jupyter_server_ext/rest/chunks",
                 "jupyter_server_ext/rest/feeds",
                 "jupyter_server_ext/rest/operations",

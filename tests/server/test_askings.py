@@ -56,11 +56,13 @@ async def test_an_answer_that_one_is_giving_the_other_follows(instances, fake):
     assert await kept(one) == ["One two"]
 
 
-def test_only_so_many_are_remembered():
+def test_only_so_many_are_remembered_and_those_whose_end_was_seen_are_not():
     askings = Askings(new_id=iter(range(10_000)).__next__)
-    ids = [askings.of("ada", "s", str(n).encode()).new_id() for n in range(5000)]
+    ids = [askings.begin(("ada", "s", f"{n}.")) for n in range(5000)]
     assert len(set(ids)) == 5000
-    assert askings.of("ada", "s", b"4999").turn_id == ids[-1]
-    assert askings.of("ada", "s", b"0").turn_id is None
-    assert askings.of("bob", "s", b"4999").turn_id is None
-    assert ids[0].startswith(askings.of("ada", "s", b"0").mark)
+    assert ids[0].startswith("0.")
+    assert askings.open(("ada", "s", "4999.")) == ids[-1]
+    assert askings.open(("ada", "s", "0.")) is None
+    assert askings.open(("bob", "s", "4999.")) is None
+    askings.end(("ada", "s", "4999."))
+    assert askings.open(("ada", "s", "4999.")) is None

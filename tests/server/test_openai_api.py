@@ -428,3 +428,139 @@ async def test_a_refusal_that_says_nothing_is_a_message_without_words(chat, fake
     refusal = {"role": "assistant", "content": [{"type": "refusal", "refusal": ""}, {"type": "text", "text": "No."}]}
     assert (await chat(HELLO, refusal, HELLO)).status == 200
     assert "No." in json.dumps(fake.requests[-1].body["messages"][1])
+
+
+class TestInASessionThatOthersUseToo:
+    """What a client knows of a session and what the session has come apart in the ways of real life."""
+
+    BROKEN: ClassVar = [Reply(chunks=["Par", Fault.CUT]), Reply(chunks=["Other", Fault.CUT])]
+
+    async def test_after_an_answer_that_broke_off_it_is_asked_in_its_place(self, chat, rest, fake):
+        said = answer(await chat(HELLO, session="s"))
+        two = {"role": "user", "content": "Two"}
+        fake.script("ok", *self.BROKEN, Reply(chunks=["Whole."]))
+        *_, last = chunks(await chat(HELLO, said, two, session="s", stream=True))
+        assert "error" in last
+        assert answer(await chat(HELLO, said, two, session="s"))["content"] == "Whole."
+        kept = await turns(rest, "s")
+        assert [(turn["prompt"], turn["status"]) for turn in kept] == [("Hello", "complete"), ("Two", "complete")]
+        assert len((await rest("sessions/s")).json["branches"]) == 1, "the part that broke off is not lost"
+
+    async def test_the_beginning_of_an_answer_that_was_left_is_the_answer(self, chat, rest):
+        said = answer(await chat(HELLO, session="s"))
+        part = {"role": "assistant", "content": said["content"][:9]}
+        assert (await chat(HELLO, part, {"role": "user", "content": "Two"}, session="s")).status == 200
+        assert (await turns(rest, "s"))[0]["response"] == said["content"]
+
+    async def test_a_conversation_that_is_older_than_its_session_goes_along_with_it(self, chat, rest, fake):
+        older = [{"role": "user", "content": "Before"}, {"role": "assistant", "content": "Long ago."}]
+        said = answer(await chat(*older, HELLO, session="s"))
+        assert answer(await chat(*older, HELLO, said, {"role": "user", "content": "Two"}, session="s"))
+        for call, count in zip(fake.requests, (3, 5), strict=True):
+            assert len(call.messages) == count
+            assert [message["content"] for message in call.messages[:2]] == ["Before", "Long ago."]
+        assert [turn["prompt"] for turn in await turns(rest, "s")] == ["Hello", "Two"]
+
+    async def test_what_others_have_asked_since_is_not_undone_by_a_retry(self, chat, rest, fake):
+        fake.script("ok", Reply.failing(503), Reply(chunks=["Theirs."]), Reply(chunks=["Mine."]))
+        assert (await chat(HELLO, session="s")).status == 502
+        await rest("prompt", {"prompt": "Meanwhile", "sessionId": "s"})
+        again = {"x-stainless-retry-count": "1"}
+        assert answer(await chat(HELLO, session="s", headers=again))["content"] == "Mine."
+        assert [turn["response"] for turn in await turns(rest, "s") if turn["response"]] == ["Theirs.", "Mine."]
+
+    async def test_three_tries_end_with_the_one_that_was_answered(self, chat, rest, fake):
+        fake.script("ok", Reply.failing(503), Reply(chunks=["Yes."]))
+        statuses = [
+            (await chat(HELLO, session="s", headers={"x-stainless-retry-count": str(n)})).status for n in range(3)
+        ]
+        assert statuses == [502, 200, 200]
+        assert [turn["response"] for turn in await turns(rest, "s")] == ["Yes."]
+
+    async def test_the_same_words_asked_on_purpose_are_asked_though_the_first_try_never_came(self, chat, rest, fake):
+        for prompt in ("Another joke", "Something else"):
+            await chat({"role": "user", "content": prompt}, session="s")
+        again = {"x-stainless-retry-count": "1"}
+        await chat({"role": "user", "content": "Another joke"}, session="s", headers=again)
+        assert len(await turns(rest, "s")) == len(fake.requests) == 3
+
+    async def test_an_answer_that_is_told_again_is_told_whatever_came_after_it(self, chat, rest, fake, open_stream):
+        said = answer(await chat(HELLO, session="s"))
+        body = {"model": "auto", "messages": [HELLO, said, {"role": "user", "content": "Two"}]}
+        fake.script("ok", Reply(chunks=["Two ", Fault.SILENT, "it is."]))
+        left = await open_stream(body, "chat/completions", below="warp/v1/", headers={"x-session-id": "s"})
+        await fake.until(lambda: len(fake.requests) == 2 and fake.requests[1].sent > 1)
+        left.leave()
+        fake.release()
+        await rest("prompt", {"prompt": "Meanwhile", "sessionId": "s", "models": ["fake:ok@other"]})
+        again = {"x-stainless-retry-count": "1"}
+        assert answer(await chat(*body["messages"], session="s", headers=again))["content"] == "Two it is."
+        assert [turn["prompt"] for turn in await turns(rest, "s")] == ["Hello", "Two", "Meanwhile"]
+
+    async def test_an_answer_begun_anew_is_not_told_twice_over(self, chat, fake, rest):
+        fake.script("ok", Reply(chunks=["Partial ", Fault.CUT]), Reply(chunks=["Whole answer."]))
+        key = {"Idempotency-Key": "mine"}
+        assert answer(await chat(HELLO, session="s", headers=key))["content"] == "Whole answer."
+        *stream, last = chunks(await chat(HELLO, session="s", headers=key, stream=True))
+        assert "error" in last
+        assert text_of(stream) in ("Partial ", "")
+
+    async def test_calls_are_told_again_where_their_log_has_expired(self, configure, chat, fake):
+        configure("ok", storage='type = "memory"\nstream_expiration = "50ms"')
+        fake.script("ok", CALLED)
+        key = {"Idempotency-Key": "mine"}
+        await chat(HELLO, session="s", headers=key, tools=[TOOL])
+        await asyncio.sleep(0.2)
+        *stream, _ = chunks(await chat(HELLO, session="s", headers=key, tools=[TOOL], stream=True))
+        assert [d["function"]["name"] for c in stream for d in c["choices"][0]["delta"].get("tool_calls", ())] == [
+            "weather"
+        ]
+
+
+class TestWhatClientsSendBack:
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            {"message": "x"},
+            {"call": 1},
+            {"call": {"type": "evil", "id": "c2"}},
+            {"message": {"role": "system"}},
+            {"message": []},
+        ],
+    )
+    async def test_what_was_not_ours_changes_no_message_and_no_models_health(self, chat, v1, rest, fake, extra):
+        call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        told = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{**call, "extra_content": {"provider": "fake", "extra": extra}}],
+        }
+        result = {"role": "tool", "tool_call_id": "c1", "content": "Rain."}
+        assert (await chat(HELLO, told, result, tools=[TOOL])).status == 200
+        sent = fake.requests[0].body["messages"][1]
+        assert (sent["role"], [(one["id"], one["type"]) for one in sent["tool_calls"]]) == (
+            "assistant",
+            [("c1", "function")],
+        )
+        assert [one["state"] for one in (await rest("models")).json["models"]] == ["ready"]
+
+    async def test_what_no_model_can_be_told_is_the_callers_fault(self, chat, rest, configure, fake):
+        configure(
+            "ok",
+            more='[providers.claude]\ndialect = "anthropic"\nbase_url = "http://127.0.0.1:9"\napi_key = "k-k-k-k-k"',
+        )
+        wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "properties": 1}}}
+        said = await chat(HELLO, model="claude:claude-sonnet-4-5", response_format=wrong)
+        assert (said.status, said.json["error"]["code"]) == (400, "PROVIDER_FORMAT_ERROR")
+        assert all(one["state"] == "ready" for one in (await rest("models")).json["models"])
+        assert not fake.requests
+
+    async def test_what_is_null_was_not_given(self, chat, fake):
+        nothing = dict.fromkeys(("top_logprobs", "functions", "audio", "web_search_options", "temperature", "tools"))
+        assert (await chat(HELLO, **nothing, stream_options={"include_usage": None})).status == 200
+
+    async def test_an_image_keeps_how_closely_it_is_to_be_looked_at(self, chat, fake):
+        url = {"url": f"data:image/jpg;base64,{PIXEL}", "detail": "low"}
+        assert (await chat({"role": "user", "content": [{"type": "image_url", "image_url": url}]})).status == 200
+        (part,) = fake.requests[0].body["messages"][0]["content"]
+        assert part["image_url"] == {"url": f"data:image/jpeg;base64,{PIXEL}", "detail": "low"}

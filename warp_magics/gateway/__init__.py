@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .exports import export
     from .hiding import hide_keys
     from .local import LocalGateway
+    from .prompt import heard
     from .providers import PROVIDERS, Provider
     from .remote import RemoteGateway
     from .signals import observe
@@ -114,6 +115,7 @@ _HOMES: Final = {
     "exports": ("export",),
     "hiding": ("hide_keys",),
     "local": ("LocalGateway",),
+    "prompt": ("heard",),
     "providers": ("PROVIDERS", "Provider"),
     "remote": ("RemoteGateway",),
     "signals": ("observe",),
@@ -193,6 +195,7 @@ __all__ = [
     "errors",
     "export",
     "find_server",
+    "heard",
     "hide_keys",
     "left_out",
     "load_config",

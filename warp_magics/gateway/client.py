@@ -22,6 +22,7 @@ from .errors import (
     FirstTokenTimeout,
     ModelMissing,
     NoContent,
+    NotSayable,
     ProviderError,
     ProviderFault,
     ProviderUnreachable,
@@ -94,7 +95,7 @@ class ModelClient:
         key = provider.api_key.reveal() if provider.api_key else None
         try:
             wire = _dialect(provider)
-            request = wire.encode(conversation, key)
+            request = _encoded(wire, conversation, key)
             if not conversation.stream:  # all of it comes at once, and only when it is done
                 timeouts = replace(timeouts, first_token=None)
             answer = self._exchange(provider, wire, request, timeouts)
@@ -292,6 +293,17 @@ def _foreign(error: Exception, *, begun: bool) -> ProviderError:
         reason = cause.os_error.strerror or "no such host"
         return ProviderUnreachable(f"No connection to the provider: {reason}.")
     return ProviderUnreachable("The connection to the provider was lost before it answered.")
+
+
+def _encoded(wire: Dialect, conversation: Conversation, key: str | None) -> WireRequest:
+    """Return the request in the model's format; raises NotSayable, which is no fault of the model's health."""
+    try:
+        return wire.encode(conversation, key)
+    except WarpError:
+        raise
+    except Exception as error:
+        log.exception("dialect_failed dialect=%s", type(wire).__name__)
+        raise NotSayable(f"The request cannot be put in the words of {conversation.model}.") from error
 
 
 def _scrubbed(error: WarpError, provider: ProviderSettings) -> WarpError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from .errors import Interrupted, SessionNotFound, StoreUnavailable, StreamNotFound, told
 from .signals import tell
 from .stores.base import NOT, GoingOn
-from .types import ChatResponse, Ended, Failed, Restarted, Result, Started, Text, Turn
+from .types import ChatResponse, Ended, Failed, Restarted, Result, Started, Text, ToolCall, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +128,8 @@ def rest_of(turn: Turn, key: SessionKey, events: Sequence[Event]) -> list[Event]
         rest.append(Started(turn.model or "", key.id, stream_id, turn.id))
     if turn.response.startswith(said) and len(turn.response) > len(said):
         rest.append(Text(turn.response[len(said) :]))
+    known = {event.call.id for event in events if isinstance(event, ToolCall)}
+    rest += [ToolCall(call) for call in turn.tool_calls if call.id not in known]
     whole = ChatResponse(
         text=turn.response,
         result=turn.result,

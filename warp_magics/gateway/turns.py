@@ -140,7 +140,7 @@ class Turns:
                 turn_id,
                 1,
                 self._chances.wall(),
-                prompt.told(request.history),
+                prompt.told(request.history or request.before),
                 request,
                 session_id=request.session_id,
                 status="stateless",
@@ -155,6 +155,7 @@ class Turns:
             raise
         again = begun.status == "restarted"
         asked, turns = asked_on(request, prompt.told(request.history) or begun.turns, place)
+        turns = (*prompt.told(request.before), *turns)
         going_on = GoingOn(place.before, turn_id) if place.before else NOT
         return Opened(
             place.before.id if place.before else turn_id,

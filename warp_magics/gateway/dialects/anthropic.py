@@ -190,7 +190,7 @@ def _answer(message: Message) -> list[dict[str, Any]]:
     calls = message.tool_calls
     thoughts: Any = calls[0].extra.get("thinking") if calls else None
     text = [_text(message.text.rstrip())] if message.text.strip() else []
-    return [*(thoughts or ()), *text, *map(_call, calls)]
+    return [*(thoughts if isinstance(thoughts, list) else ()), *text, *map(_call, calls)]
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..errors import ProviderError
-    from ..types import Attachment, Conversation, Form, Tool
+    from ..types import Attachment, Call, Conversation, Form, Tool
 
 _RESULTS: Final = {
     "stop": Result.COMPLETE,
@@ -116,15 +116,14 @@ class OpenAI(Dialect):
             return said | {"content": message.text}
         said["tool_calls"] = [
             {
+                **_kept(call, "call"),
                 "id": self.call_id(call.id),
                 "type": "function",
                 "function": {"name": call.name, "arguments": call.arguments},
-                **dict(call.extra.get("call") or {}),  # type: ignore[call-overload]
             }
             for call in message.tool_calls
         ]
-        more: Any = message.tool_calls[0].extra.get("message")
-        return {**said, **(more or {})}
+        return {**_kept(message.tool_calls[0], "message"), **said}
 
     def call_id(self, call_id: str) -> str:
         """Return a call's id as this server takes it, whoever gave it."""
@@ -152,6 +151,12 @@ class OpenAI(Dialect):
         return error_of(status, json_object(body), headers, body)
 
 
+def _kept(call: Call, where: str) -> dict[str, Any]:
+    """Return what a server wants back with a call or its message, which may have been in other hands meanwhile."""
+    kept = call.extra.get(where)
+    return kept if isinstance(kept, dict) else {}
+
+
 def systems_first(messages: Sequence[Message], schema: Mapping[str, object] | None = None) -> tuple[Message, ...]:
     """Return ``messages`` with all system texts in one at the head, and the wish for JSON of ``schema`` after them."""
     system = with_schema(messages, schema)
@@ -175,7 +180,8 @@ def _choice(choice: str | None) -> object:
 def _part(part: str | Attachment) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}"}}
+    detail = {"detail": part.detail} if part.detail else {}
+    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}", **detail}}
 
 
 def _has_object_root(schema: Mapping[str, object]) -> bool:

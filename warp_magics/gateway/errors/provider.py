@@ -91,6 +91,15 @@ class RequestRefused(ProviderError):
     http_status = 400
 
 
+class NotSayable(ProviderError):
+    """The request cannot be written in this model's format; another may take it."""
+
+    brief = "cannot be put so"
+    code = "PROVIDER_FORMAT_ERROR"
+    http_status = 400
+    fall_back = True
+
+
 class ContextTooLong(ProviderError):
     """The conversation is longer than this model takes; another may take it."""
 

@@ -31,13 +31,17 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What goes along with a prompt: a text, or an image as base64 in ``data``."""
+    """What goes along with a prompt: a text, or an image as base64 in ``data``.
+
+    ``detail`` is how closely an image is to be looked at, in OpenAI's words, for models that speak them.
+    """
 
     kind: Literal["text", "image"]
     name: str = ""
     media_type: str = ""
     text: str = ""
     data: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,7 @@ class ChatRequest:
     has begun: a turn's id, or ``source``, the turn of the same notebook and cell, where there is one. ``continues`` is the
     id of the session's last turn, which broke off and is to be gone on with; then there is no prompt.
     ``messages`` are a whole conversation, sent as it is: then there is no prompt, no context, no history and no session.
+    ``before`` was said before the session began: a model is told it, and it is not kept.
     """
 
     prompt: str
@@ -199,6 +204,7 @@ class ChatRequest:
     tool_results: tuple[ToolResult, ...] = ()
     form: Form = Form()
     messages: tuple[Message, ...] = ()
+    before: tuple[Exchange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

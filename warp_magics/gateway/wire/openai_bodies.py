@@ -17,6 +17,7 @@ from .bodies import checked, read_object
 AUTO: Final = "auto"
 """The model that means the configured chain."""
 _DATA: Final = re.compile(r"data:(image/[a-z+.-]+);base64,(.*)", re.DOTALL)
+_ALSO: Final = {"image/jpg": "image/jpeg"}
 
 
 def _data_url(url: str) -> str:
@@ -35,6 +36,7 @@ class ImageUrl(_Part):
     """An image in a message."""
 
     url: Annotated[str, AfterValidator(_data_url)]
+    detail: str = ""
 
 
 class TextPart(_Part):
@@ -181,8 +183,8 @@ class SchemaFormat(_Strict):
 class StreamOptions(_Strict):
     """What a stream has besides the answer."""
 
-    include_usage: bool = False
-    include_obfuscation: bool = False
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 _Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
@@ -238,7 +240,7 @@ class ChatCompletion(Extras):
     @property
     def with_usage(self) -> bool:
         """Whether a stream is to tell its usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def request(self, owner: str) -> ChatRequest:
         """Return the request, whose ``messages`` are the whole conversation and which no session keeps."""
@@ -281,7 +283,7 @@ class ChatCompletion(Extras):
 def read_completion(body: bytes) -> ChatCompletion:
     """Return what ``body`` asks for; raises InvalidRequest, and UnprocessableRequest with the names of what is wrong."""
     raw = read_object(body, such_as='{"model": "auto", "messages": [{"role": "user", "content": "…"}]}')
-    return checked(ChatCompletion, raw)
+    return checked(ChatCompletion, {name: value for name, value in raw.items() if value is not None})
 
 
 def _tool(one: FunctionTool) -> Tool:
@@ -318,7 +320,7 @@ def _message(one: SystemMessage | UserMessage | AssistantMessage, results: tuple
         return Message("system", _text(one.content), name=name)
     if isinstance(one.content, str):
         return Message("user", one.content, tool_results=results, name=name)
-    parts = tuple(part.text if isinstance(part, TextPart) else _image(part.image_url.url) for part in one.content)
+    parts = tuple(part.text if isinstance(part, TextPart) else _image(part.image_url) for part in one.content)
     images = tuple(part for part in parts if isinstance(part, Attachment))
     order = parts if len(parts) > 1 else ()
     return Message("user", _text(one.content), images, tool_results=results, parts=order, name=name)
@@ -334,7 +336,8 @@ def _text(content: str | list[Any]) -> str:
     )
 
 
-def _image(url: str) -> Attachment:
-    found = _DATA.fullmatch(url)
+def _image(image: ImageUrl) -> Attachment:
+    found = _DATA.fullmatch(image.url)
     assert found is not None, "checked when it was read"  # noqa: S101
-    return Attachment("image", media_type=found[1], data=found[2])
+    media_type = _ALSO.get(found[1], found[1])
+    return Attachment("image", media_type=media_type, data=found[2], detail=image.detail)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from ..errors import StreamBroken
 from ..sse import encode
-from ..types import Ended, Failed, Reasoning, Result, Started, Text, ToolCall
+from ..types import Ended, Failed, Reasoning, Restarted, Result, Started, Text, ToolCall
 from .out import error_json, route_json
 
 if TYPE_CHECKING:
@@ -72,9 +73,17 @@ class ChunkWriter:
         self._id = _id(None)
         self._model = ""
         self._calls = 0
+        self._said = False
+        self._over = False
 
     def event(self, event: Event) -> bytes:  # noqa: PLR0911 - a case an event
-        """Return the chunks that ``event`` is; one that has no place here is none. The last ends with ``[DONE]``."""
+        """Return the chunks that ``event`` is; one that has no place here is none. The last ends with ``[DONE]``.
+
+        An answer that is begun anew when some of it has been told ends with an error: this format cannot take words back.
+        """
+        if self._over:
+            return b""
+        self._said = self._said or isinstance(event, Text | Reasoning | ToolCall)
         match event:
             case Started(model=model, turn_id=turn_id):
                 self._id, self._model = _id(turn_id), model
@@ -90,6 +99,9 @@ class ChunkWriter:
                 return self._end(said)
             case Failed(error=error):
                 return openai_failure_bytes(error)
+            case Restarted() if self._said:
+                self._over = True
+                return openai_failure_bytes(StreamBroken("The answer was begun anew. Ask again to be told it whole."))
             case _:
                 return b""
 
@@ -123,10 +135,12 @@ def openai_error(told: Mapping[str, Any], status: int) -> tuple[dict[str, object
     kind = _TYPES.get(status, "server_error" if status >= _SERVER else "invalid_request_error")
     fields = (told.get("details") or {}).get("fields") or {}
     body = {"message": told["message"], "type": kind, "code": _CODES.get(code, code), "param": next(iter(fields), None)}
-    more = {name: told[name] for name in ("details", "retryAfter") if name in told}
-    return {
-        "error": body | {"retry_after" if name == "retryAfter" else name: value for name, value in more.items()}
-    }, status
+    more: dict[str, object] = {}
+    if details := dict(told.get("details") or {}):
+        more["details"] = details | ({"route": list(map(_snake, details["route"]))} if "route" in details else {})
+    if "retryAfter" in told:
+        more["retry_after"] = told["retryAfter"]
+    return {"error": {**body, **more}}, status
 
 
 def is_hopeless(code: str) -> bool:

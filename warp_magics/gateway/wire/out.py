@@ -41,7 +41,7 @@ def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
     What is left to the gateway is left out; the owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises
     InvalidRequest for text that is none, and for ``messages``, which only the OpenAI paths take.
     """
-    if request.messages:
+    if request.messages or request.before:
         raise InvalidRequest("Whole messages go to a gateway's OpenAI paths.")
     given, parameters = request, request.parameters
     body = _given(
