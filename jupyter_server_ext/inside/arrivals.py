@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.auth.identity import LegacyIdentityProvider
@@ -19,7 +20,7 @@ from ..rest.openai_api import BELOW, shaped
 from .bodies import Body, hang_up, has_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from jupyter_server.auth import IdentityProvider
 
@@ -58,12 +59,17 @@ class Arrivals(APIHandler):
         try:
             await self._let_in()
         except web.HTTPError as error:
-            if not has_body(self.request):
-                raise
-            await self._turn_away(self._complaint(error.status_code, error))
+            if has_body(self.request):
+                await self._turn_away(self._complaint(error.status_code, error))
+            else:
+                self._once_read(partial(_refuse, error))
             return
         if has_body(self.request):
             await self._expect_body()
+
+    def _once_read(self, answer: Callable[[], Awaitable[None]]) -> None:
+        """Answer so in the verb's place: whom Tornado sees answered before it has read the request it hangs up on."""
+        setattr(self, str(self.request.method).lower(), lambda **_: answer())
 
     async def _let_in(self) -> None:
         await super().prepare()
@@ -162,6 +168,10 @@ class Arrivals(APIHandler):
     def _set_headers(self, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             self.set_header(name, value)
+
+
+async def _refuse(error: web.HTTPError) -> None:
+    raise error
 
 
 def _told(status: int, error: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
@@ -183,7 +184,7 @@ class UnknownHandler(WarpHandler):
         if has_body(self.request):
             await self._turn_away(answer)
         else:
-            await self._write(answer)
+            self._once_read(partial(self._write, answer))
 
     verbs = closed_verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -8,7 +8,7 @@ from tests.gateway.kit import configured, opened
 from warp_magics.gateway import plugins, providers
 from warp_magics.gateway.config import load_config
 from warp_magics.gateway.dialects import dialect
-from warp_magics.gateway.errors import ConfigError, ModelMissing, ProviderFault
+from warp_magics.gateway.errors import ConfigError, ModelMissing, NotSayable
 from warp_magics.gateway.types import ChatRequest
 
 _numbers = itertools.count()
@@ -105,7 +105,7 @@ NONE = 3
 @pytest.mark.parametrize(
     "fault",
     [
-        ("Late", ProviderFault, "The dialect 'late' failed: KeyError"),
+        ("Late", NotSayable, "cannot be put in the words of late:m"),
         ("Half", ModelMissing, "has no decoder and no decode and no error"),
         ("NONE", ModelMissing, "cannot be used: TypeError"),
         ("GONE", ModelMissing, "cannot be used: AttributeError"),

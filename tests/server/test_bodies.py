@@ -47,6 +47,18 @@ async def closed(reader):
             pass
 
 
+@pytest.mark.parametrize("path", ["api/v1/models", "v1/models", "nothing"])
+async def test_who_is_refused_without_a_body_may_ask_on_over_the_same_connection(place, path):
+    reader, writer = await place.connect()
+    for verb in ("GET", "DELETE", "GET"):
+        writer.write(place.head(None, verb, path))
+        status, headers, _ = await answer(reader)
+        assert status in (401, 403, 404, 405)
+        assert headers.get("connection") != "close"
+    writer.write(place.head("ada", "GET", "api/v1/models"))
+    assert (await answer(reader))[0] == 200
+
+
 async def test_a_length_over_the_limit_is_refused_before_a_byte_of_the_body(place):
     reader, writer = await place.connect()
     writer.write(place.head("ada", "POST", "api/v1/prompt", f"Content-Length: {LIMIT + 1}"))
