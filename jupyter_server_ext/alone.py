@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_places(parser, None)
     parser.add_argument("--host", help="where to listen (server.host, 127.0.0.1)")
     parser.add_argument("--port", type=_port, help="where to listen (server.port, 3042); 0 picks one")
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="warning",
+        help="what is logged (warning); info tells of each answer and try, never of what was said",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     init = commands.add_parser("init", help="ask for providers, keys and storage, and write warp.toml")
     init.add_argument("--force", action="store_true", help="replace a warp.toml that is there")
@@ -80,23 +86,45 @@ def _port(said: str) -> int:
     return int(said)
 
 
-def _config(said: argparse.Namespace) -> WarpConfig:
+def _folders() -> list[Path]:
     from jupyter_core.paths import jupyter_config_path
 
+    return [Path(folder) for folder in jupyter_config_path()]
+
+
+def _config(said: argparse.Namespace) -> WarpConfig:
     from warp_magics.gateway import load_config
 
-    return load_config(path=said.config, folders=[Path(folder) for folder in jupyter_config_path()])
+    return load_config(path=said.config, folders=_folders())
 
 
-def _token_file(said: argparse.Namespace, config: WarpConfig) -> Path:
+def _token_file(said: argparse.Namespace, configured: str | None, source: Path | None) -> Path:
     if said.token_file:
         return Path(said.token_file).expanduser().absolute()
-    if config.server.token_file:
-        folder = config.source.parent if config.source else Path.cwd()
-        return folder / Path(config.server.token_file).expanduser()
+    if configured:
+        folder = source.parent if source else Path.cwd()
+        return folder / Path(configured).expanduser()
     from jupyter_core.paths import jupyter_data_dir
 
     return Path(jupyter_data_dir(), "warp", "token").absolute()
+
+
+def _token_place(said: argparse.Namespace) -> tuple[str | None, Path | None]:
+    """Return what the file says of the token, and the file: who wants the token may not have the keys that it names."""
+    from warp_magics.gateway import find, parsed, server_says
+
+    source = find(said.config, _folders(), os.environ)
+    if source is None:
+        return None, None
+    camel = source.suffix.lower() == ".json"
+    try:
+        named = server_says(parsed(source.read_text("utf-8-sig"), camel=camel), "tokenFile" if camel else "token_file")
+    except (OSError, ValueError, RecursionError):
+        named = "${}"  # whoever reads it whole says what is wrong with it
+    if named is None or (isinstance(named, str) and "{" not in named):
+        return named, source
+    config = _config(said)
+    return config.server.token_file, config.source
 
 
 def _token(said: argparse.Namespace) -> int:
@@ -104,7 +132,7 @@ def _token(said: argparse.Namespace) -> int:
 
     from .apart.token_file import read_token
 
-    path = _token_file(said, _config(said))
+    path = _token_file(said, *_token_place(said))
     try:
         print(read_token(path))  # noqa: T201
     except FileNotFoundError:
@@ -113,7 +141,7 @@ def _token(said: argparse.Namespace) -> int:
 
 
 def _serve(said: argparse.Namespace) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=said.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     from warp_magics.gateway import errors
 
     from .apart.hub import service
@@ -153,7 +181,7 @@ def _of_token_file(said: argparse.Namespace, config: WarpConfig, listening: sock
     from .apart.serve import url_of
     from .apart.token_file import make_token, read_token
 
-    path = _token_file(said, config)
+    path = _token_file(said, config.server.token_file, config.source)
     make_token(path)
     guard = FixedTokens({read_token(path): config.storage.owner or "local"})
     named = {"--config": said.config, "--token-file": said.token_file}

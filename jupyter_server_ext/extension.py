@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from jupyter_core.application import JupyterApp
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
-from traitlets import Unicode
+from traitlets import Bool, Unicode
 from traitlets.config import Application
 
-from warp_magics.gateway import KEYS_HIDDEN, SERVER_ID, Announcement, announce, errors, hide_keys, withdraw
+from warp_magics.gateway import KEYS_HIDDEN, SERVER_ID, Announcement, Environment, announce, errors, hide_keys, withdraw
 
 from .inside.scoped import Scoped
 
@@ -38,7 +38,7 @@ class WarpExtension(ExtensionApp):
 
     name = "warp"
     load_other_extensions = True
-    open_browser = False
+    open_browser = Bool(default_value=False).tag(config=True)  # Jupyter's `--no-browser` is said to every application
     config_file = Unicode("", help="The warp.toml to read; empty: $WARP_CONFIG, else the one in a config folder.").tag(
         config=True
     )
@@ -56,6 +56,7 @@ class WarpExtension(ExtensionApp):
         self._announced: Path | None = None
         self._counts: Metrics | None = None
         self._env: Mapping[str, str] = os.environ
+        self._complained = ""
 
     @classmethod
     def section_names(cls) -> list[str]:
@@ -83,10 +84,17 @@ class WarpExtension(ExtensionApp):
     def _hide_keys(self) -> None:
         """Keep keys from whatever this server starts, and in memory for its own configuration; CONFIG.md says when."""
         os.environ.pop(KEYS_HIDDEN, None)  # of a server in whose terminal this one was started
-        if hidden := hide_keys(os.environ, *self._places()):
-            self._env = hidden
-            os.environ[KEYS_HIDDEN] = "1"
-            self.log.info("warp: kept from kernels and terminals: %s", ", ".join(hidden.taken) or "no key is set")
+        before = self._env if isinstance(self._env, Environment) else None
+        hidden = hide_keys(os.environ, *self._places(), before)
+        if hidden is None:
+            return
+        self._env = hidden
+        os.environ[KEYS_HIDDEN] = ", ".join(hidden.taken) or "none"
+        if before is None or before.taken != hidden.taken:
+            names = ", ".join(hidden.taken) or "none are set"
+            self.log.info(
+                "warp: keys kept from kernels and terminals: %s (hide_keys under [server] of warp.toml)", names
+            )
 
     def _places(self) -> tuple[Path | None, list[Path]]:
         """Return the file that is named here, and the folders in which one is looked for."""
@@ -144,12 +152,15 @@ class WarpExtension(ExtensionApp):
     async def _settling(self) -> AsyncGenerator[WarpConfig, None]:
         """Hold the configuration, read when first needed; if nothing can be made of it, it is read anew next time."""
         async with self._opening:
-            if self._config is None:
-                self._config = await asyncio.to_thread(self._read_config)
             try:
+                if self._config is None:
+                    self._config = await asyncio.to_thread(self._read_config)
                 yield self._config
-            except errors.WarpError:
+            except errors.WarpError as error:
                 self._config = None
+                if error.message != self._complained:
+                    self._complained = error.message
+                    self.log.warning("warp: %s", error.message)
                 raise
 
     def _open(self, config: WarpConfig) -> Endpoints:
@@ -187,6 +198,7 @@ class WarpExtension(ExtensionApp):
     def _read_config(self) -> WarpConfig:
         from warp_magics.gateway import load_config
 
+        self._hide_keys()  # the file may name others by now
         named, folders = self._places()
         return load_config(path=named, folders=folders, env=self._env)
 

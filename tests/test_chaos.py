@@ -21,6 +21,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.skipif(BINARY is None, reason="there is no Valkey that can be a cluster")
 def test_no_conversation_is_harmed_while_gateways_and_stores_are_killed(tmp_path: Path) -> None:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from tests.chaos.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BINARY is None, reason="there is no Valkey that can be a cluster")]
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.slow,
+    pytest.mark.skipif(BINARY is None, reason="there is no Valkey that can be a cluster"),
+]
 
 ROUND = 6  # turns, each through the next gateway
 NOTICED = 15.0  # seconds within which a dead gateway's readers are told: lease, grace, a look, and a busy machine

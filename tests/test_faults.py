@@ -6,7 +6,7 @@ from tests.faults import cancel
 from tests.faults.cases import CASES
 from tests.faults.doors import doors, run, world
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,11 @@ def run(desk: Desk, command: Command) -> Table:
 
 def _overview(desk: Desk, _: Command) -> Table:
     status, models = desk.call(desk.gateway.status()), desk.call(desk.gateway.models())
-    return views.overview(status, desk.at.why, desk.session, models, taped=desk.at.tape is not None)
+    from .gateway import KEYS_HIDDEN
+
+    taped, kept = desk.at.tape is not None, os.environ.get(KEYS_HIDDEN, "none")
+    hidden = "" if taped or kept == "none" else kept
+    return views.overview(status, desk.at.why, desk.session, models, taped=taped, hidden=hidden)
 
 
 def _models(desk: Desk, _: Command) -> Table:

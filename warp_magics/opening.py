@@ -103,8 +103,10 @@ async def _status(gateway: Gateway, urls: Sequence[str], seconds: float) -> Gate
             return await gateway.status()
     except TimeoutError:
         raise errors.GatewayUnreachable(f"{where} did not answer within {seconds:g} s.") from None
-    except errors.GatewayRefused:
-        raise errors.GatewayRefused(f"{where} refuses the token.") from None
+    except errors.GatewayRefused as error:
+        raise errors.GatewayRefused(
+            f"{where} refuses the token: {error.details.get('reason', error.message)}"
+        ) from None
     except errors.WarpError as error:
         raise errors.GatewayUnreachable(f"{where} cannot be used: {error.message}") from None
 
@@ -175,7 +177,7 @@ def _unanswered(passed: str) -> Exception:
 
     return errors.GatewayUnreachable(
         "This kernel's Jupyter Server answers for its kernels (server.hide_keys), and cannot be asked: "
-        f"{passed or 'it has not told where its gateway is.'} Whoever runs it can put that right; "
+        f"{passed.rstrip('.') or 'it has not told where its gateway is'}. Whoever runs it can put that right; "
         "with `hide_keys = false` under [server] of its warp.toml kernels have the keys, too, and answer themselves."
     )
 

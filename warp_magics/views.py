@@ -26,9 +26,18 @@ _INDENT: Final = "│ "
 
 
 def overview(
-    status: GatewayStatus, why: str, session: str | None, models: Sequence[ModelState], *, taped: bool = False
+    status: GatewayStatus,
+    why: str,
+    session: str | None,
+    models: Sequence[ModelState],
+    *,
+    taped: bool = False,
+    hidden: str = "",
 ) -> Table:
-    """Return which gateway this is and why, the current session, the models and the storage."""
+    """Return which gateway this is and why, the current session, the models and the storage.
+
+    ``hidden`` names the keys that this kernel's server keeps to itself.
+    """
     storage = status.storage
     what = [storage["server"] or storage.get("reason", "in this process"), storage.get("program")]
     where = f"{storage['type']} ({', '.join(str(one) for one in what if one)})"
@@ -38,6 +47,8 @@ def overview(
         f"Storage: {where}",
         f"Session: {session or 'none; %warp use ID chooses one'}",
     ]
+    if hidden:
+        lines.append(f"Keys: the server keeps {hidden} to itself (hide_keys under [server] of its warp.toml)")
     if not status.configured:
         lines.append(
             "To add a model set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY or COHERE_API_KEY, "

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("jupyter_server_ext")
 
 CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 20.0
+"""How long what asks no model may take to begin: a stream sends its headers after 15 s at the latest."""
 SILENCE_SECONDS: Final = 45.0
-"""How long nothing may come in a stream, where a gateway pings every 15 s, and how long what asks no model may take."""
+"""How long nothing may come in a stream, where a gateway pings every 15 s."""
 _IDLE_SECONDS: Final = 4.0  # a proxy in between may close a connection that is idle for 5 s
 _MOST_OF_ERROR: Final = 64 * 1024  # bytes
 _FOREIGN: Final = (aiohttp.ClientError, OSError, ValueError)  # a TimeoutError is an OSError
@@ -140,7 +142,7 @@ class Passing:
         return said if isinstance(said, dict) else {}
 
     def _wait(self, method: str) -> float:
-        return self._longest if method == "POST" else SILENCE_SECONDS
+        return self._longest if method == "POST" else ANSWER_SECONDS
 
     def _session(self) -> aiohttp.ClientSession:
         if self._held is None:

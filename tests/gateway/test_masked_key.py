@@ -38,7 +38,8 @@ async def test_a_masked_key_is_masked_whole(fake, config, caplog, masked, words)
         (state,) = await gateway.models()
     error = caught.value
     assert "***" in error.message
-    assert error.details["route"][0].reason == error.message == error.details["provider"]
+    assert error.details["route"][0].reason == error.details["provider"]
+    assert error.message == f"lab:m refuses the key that the gateway has for it: {error.details['provider']}"
     unseen(str(error), repr(error), repr(error.details), repr(kept), repr(state))
     unseen(json_bytes(error_json(error)).decode(), json.dumps(turn_json(kept), default=repr), caplog.text)
 
@@ -49,7 +50,7 @@ async def test_what_is_around_a_masked_key_is_said(fake, config):
     async with opened(config("m")) as gateway:
         with pytest.raises(AccessRefused) as caught:
             await gateway.ask(ask())
-    assert caught.value.message == "Incorrect API key provided: *** (see x)."
+    assert caught.value.message.endswith(" for it: Incorrect API key provided: *** (see x).")
 
 
 @pytest.mark.asyncio

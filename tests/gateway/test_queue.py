@@ -16,6 +16,7 @@ from warp_magics.gateway.types import ChatRequest as Ask
 
 BINARY = server_binaries().get("valkey") or next(iter(server_binaries().values()), None)
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.skipif(BINARY is None, reason="this machine has no server to start"),
 ]

@@ -22,6 +22,7 @@ from warp_magics.gateway.types import Ended, Text
 
 BINARY = next(iter(server_binaries().values()), None)
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.skipif(BINARY is None, reason="this machine has no server to start"),
 ]

@@ -82,6 +82,9 @@ def test_no_key_is_in_a_kernel_a_process_of_it_or_a_terminal_and_cells_are_answe
         assert kernel.value("leaks") == []
         assert kernel.value("sorted(set(os.environ) & {'MINE', 'HOME', 'PATH'})") == ["HOME", "MINE", "PATH"]
         assert PLANTED not in terminal_of(server, tmp_path)
+        told = kernel.run("%warp").everything
+        assert all(name in told for name in (*ROWS, *NAMED))
+        assert "hide_keys" in told
         kernel.run("%%warp -o reply\nhello")
         assert kernel.value("(reply.text, reply.model)") == ("You said 'hello' in message 1.", "lab:ok@hidden")
         assert "lab:other" in kernel.run("%%warp -m lab:other\nhello", ok=False).error["evalue"], "allow binds cells"
@@ -122,6 +125,16 @@ def test_a_configuration_that_is_put_right_is_read_with_the_keys_there_were(star
         (tmp_path / "warp.toml").write_text(TOML.format(base_url=lab.base_url, more=""))
         kernel.run("%%warp -o reply\nhello")
         assert kernel.value("reply.model") == "lab:ok@hidden"
+
+
+def test_keys_that_the_file_names_later_are_kept_too(start, tmp_path, lab):
+    with start("[limits]\nzzz = 1") as server, ServedKernel(server, tmp_path / "one", LOAD):
+        text = TOML.format(base_url=lab.base_url, more="").replace("STORE_SECRET", "MINE")
+        (tmp_path / "warp.toml").write_text(text)
+        with server.client() as client:
+            assert client.get("models").is_success
+        with ServedKernel(server, tmp_path / "one", LOAD) as later:
+            assert later.value("'MINE' in __import__('os').environ") is False
 
 
 def test_a_server_in_a_terminal_of_another_is_not_taken_for_one_that_hides(tmp_path):

@@ -13,7 +13,7 @@ from tests.fakes.store_proxy import StoreProxy
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.notebook.kernel import Kernel, home
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 PROMISED = 1.0
 """Seconds in which an interrupt is over, on a machine that has the time for it."""

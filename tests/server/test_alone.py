@@ -254,6 +254,14 @@ def test_the_configuration_says_where_the_token_is(configure, tmp_path):
     assert run("token") == "mine\n"
 
 
+def test_who_asks_for_the_token_needs_no_key_that_the_file_names(configure, tmp_path):
+    configure("ok", more='[providers.other]\ndialect = "openai"\nbase_url = "http://h"\napi_key = "${NOT_SET_HERE}"')
+    make_token(tmp_path / "data" / "warp" / "token")
+    env = {"JUPYTER_DATA_DIR": str(tmp_path / "data")}
+    assert run("token", **env).strip() == read_token(tmp_path / "data" / "warp" / "token")
+    assert "NOT_SET_HERE" in run("--port", "0", status=1, **env)
+
+
 def test_a_token_that_others_read_is_refused(configure, tmp_path):
     configure("ok")
     file = tmp_path / "token"

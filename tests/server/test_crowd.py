@@ -12,7 +12,7 @@ from tests.faults import crowd
 from tests.server.places import owners
 
 ESTABLISHED = "01"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

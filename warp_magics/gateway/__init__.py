@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .dialects.reading import JsonDecoder, count, read_whole, words
     from .dialects.refusals import Phrase, refusal
     from .exports import export
-    from .hiding import hide_keys
+    from .finding import find, parsed, server_says
+    from .hiding import Environment, hide_keys
     from .local import LocalGateway
     from .prompt import heard
     from .providers import PROVIDERS, Provider
@@ -113,7 +114,8 @@ _HOMES: Final = {
     "dialects.reading": ("JsonDecoder", "count", "read_whole", "words"),
     "dialects.refusals": ("Phrase", "refusal"),
     "exports": ("export",),
-    "hiding": ("hide_keys",),
+    "finding": ("find", "parsed", "server_says"),
+    "hiding": ("Environment", "hide_keys"),
     "local": ("LocalGateway",),
     "prompt": ("heard",),
     "providers": ("PROVIDERS", "Provider"),
@@ -145,6 +147,7 @@ __all__ = [
     "Dialect",
     "EmbeddedServer",
     "Ended",
+    "Environment",
     "Event",
     "Exchange",
     "Failed",
@@ -194,6 +197,7 @@ __all__ = [
     "encode",
     "errors",
     "export",
+    "find",
     "find_server",
     "heard",
     "hide_keys",
@@ -201,8 +205,10 @@ __all__ = [
     "load_config",
     "observe",
     "parent_server",
+    "parsed",
     "read_whole",
     "refusal",
+    "server_says",
     "wire",
     "with_schema",
     "withdraw",

@@ -5,13 +5,11 @@ Done at the server's start, so nothing here is slow to load, and the file is loo
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from .finding import find
+from .finding import find, parsed, server_says
 from .providers import rows
 
 if TYPE_CHECKING:
@@ -38,6 +36,11 @@ class Environment(Mapping[str, str]):
         self._env, self._taken = env, dict(taken)
 
     @property
+    def all_taken(self) -> Mapping[str, str]:
+        """What was taken, with its values."""
+        return self._taken
+
+    @property
     def taken(self) -> tuple[str, ...]:
         """The names of what was taken."""
         return tuple(sorted(self._taken))
@@ -55,8 +58,12 @@ class Environment(Mapping[str, str]):
         return f"Environment(taken={self.taken})"
 
 
-def hide_keys(env: MutableMapping[str, str], path: Path | None, folders: Sequence[Path]) -> Environment | None:
+def hide_keys(
+    env: MutableMapping[str, str], path: Path | None, folders: Sequence[Path], before: Environment | None = None
+) -> Environment | None:
     """Take keys out of ``env`` where the file says so or does not say; None where there is no file or it says no.
+
+    What was taken ``before`` is kept beside them.
 
     Taken is every provider's key variable and each variable that the file names, but for those that kernels need. A file
     that cannot be read or parsed hides, unless it plainly says ``hide_keys = false``.
@@ -70,7 +77,8 @@ def hide_keys(env: MutableMapping[str, str], path: Path | None, folders: Sequenc
         return None
     keys = {variable for row in rows().providers.values() for variable in row.keys}
     named = {name for name in (_NAMED_IN_JSON if camel else _NAMED).findall(text) if not _NEEDED.fullmatch(name)}
-    return Environment(env, {name: env.pop(name) for name in sorted(keys | named) if name in env})
+    taken = {name: env.pop(name) for name in sorted(keys | named) if name in env}
+    return Environment(env, {**(before.all_taken if before else {}), **taken})
 
 
 def _text(source: Path) -> str:
@@ -82,17 +90,9 @@ def _text(source: Path) -> str:
 
 def _hides(text: str, env: Mapping[str, str], *, camel: bool) -> bool:
     try:
-        document = json.loads(text) if camel else tomllib.loads(text)
+        document = parsed(text, camel=camel)
     except (ValueError, RecursionError):
         return not _SAYS_NO.search(text)
-    said = _said(document, "hideKeys" if camel else "hide_keys")
+    said = server_says(document, "hideKeys" if camel else "hide_keys")
     variable = _NAMED_IN_JSON.fullmatch(said) if isinstance(said, str) else None
     return said is not False and not (variable and env.get(variable[1]) == "false")
-
-
-def _said(document: Any, key: str) -> object:
-    """Return what ``[server]`` says of ``key``, also inside a Platformatic file's ``ai`` block."""
-    if isinstance(document, dict) and isinstance(document.get("ai"), dict):
-        document = document["ai"]
-    server = document.get("server") if isinstance(document, dict) else None
-    return server.get(key) if isinstance(server, dict) else None

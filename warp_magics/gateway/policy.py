@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain as chained
 from typing import TYPE_CHECKING, Final
 
-from .errors import InvalidRequest, RequestRefused
+from .errors import AccessRefused, InvalidRequest, RequestRefused
 from .form import check_attachments, check_form
 from .types import Cooldown
 
@@ -160,6 +160,9 @@ def warning_of(model: Model, error: ProviderError, seconds: float | None) -> str
 
 def explain(error: ProviderError, conversation: Conversation) -> None:
     """Add to a refusal of what was asked what may be its reason; a provider's own words do not always say it."""
+    if isinstance(error, AccessRefused):
+        error.message = f"{conversation.model} refuses the key that the gateway has for it: {error.message}"
+        error.args = (error.message,)
     if isinstance(error, RequestRefused) and any(message.images for message in conversation.messages):
         error.message = f"{error.message.rstrip('.')}. The prompt has an image, and not every model takes images."
         error.args = (error.message,)

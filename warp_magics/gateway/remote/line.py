@@ -182,10 +182,14 @@ class Line:
         finally:
             with contextlib.suppress(*_FOREIGN):
                 await response.aclose()
-        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) or 300 <= status < 400:  # noqa: PLR2004
-            told = f"The gateway at {_host_of(response)} does not let us in (HTTP {status})."
-            return GatewayRefused(f"{told} Set WARP_GATEWAY_TOKEN to a token that it knows.")
-        return wire.error_of(status, body)
+        error = wire.error_of(status, body)
+        if response.is_redirect:
+            return GatewayUnreachable(f"somebody answers (HTTP {status}), but not as a gateway does: is the URL right?")
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            told = f"The gateway at {_host_of(response)} does not let us in (HTTP {status}): {error.message}"
+            advice = "Set WARP_GATEWAY_TOKEN to a token that it knows."
+            return GatewayRefused(f"{told} {advice}", details={"reason": error.message})
+        return error
 
     def _authorization(self) -> dict[str, str]:
         token = self._token() if callable(self._token) else self._token

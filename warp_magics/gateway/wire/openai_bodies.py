@@ -191,8 +191,34 @@ _Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
-class Extras(_Strict):
-    """What is passed on in the words it came in, to models that speak them; the last six are other servers' own."""
+class Asked(_Strict):
+    """What every provider has words for; ``fallbacks`` are the rest of the chain for this prompt."""
+
+    model: Annotated[str, Field(min_length=1, description="`auto` (the configured chain), or a model's name.")]
+    messages: Annotated[list[_Message], Field(min_length=1)]
+    fallbacks: Annotated[list[str] | None, Field(description="Who is asked if that one fails, in order.")] = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: _Count | None = None
+    max_completion_tokens: _Count | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: Literal[1] | None = None
+    tools: list[FunctionPart] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
+    response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    # What an answer here has no place for: said to be unwanted, it is no matter.
+    logprobs: Literal[False] | None = None
+    modalities: list[Literal["text"]] | None = None
+
+
+class ChatCompletion(Asked):
+    """The body of ``chat/completions``: the rest is passed on in the words it came in, to models that speak them.
+
+    The last six are other servers' own.
+    """
 
     frequency_penalty: _Penalty | None = None
     presence_penalty: _Penalty | None = None
@@ -213,29 +239,6 @@ class Extras(_Strict):
     chat_template_kwargs: dict[str, Any] | None = None
     reasoning: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
-
-
-class ChatCompletion(Extras):
-    """The body of ``chat/completions``; ``fallbacks`` are the rest of the chain for this prompt."""
-
-    model: Annotated[str, Field(min_length=1, description="`auto` (the configured chain), or a model's name.")]
-    messages: Annotated[list[_Message], Field(min_length=1)]
-    fallbacks: Annotated[list[str] | None, Field(description="Who is asked if that one fails, in order.")] = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: _Count | None = None
-    max_completion_tokens: _Count | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: Literal[1] | None = None
-    tools: list[FunctionPart] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
-    response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
-    # What an answer here has no place for: said to be unwanted, it is no matter.
-    logprobs: Literal[False] | None = None
-    modalities: list[Literal["text"]] | None = None
 
     @property
     def with_usage(self) -> bool:
@@ -269,7 +272,8 @@ class ChatCompletion(Extras):
 
     def _parameters(self) -> Parameters:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        extra = {name: value for name in Extras.model_fields if (value := getattr(self, name)) is not None}
+        named = (name for name in ChatCompletion.model_fields if name not in Asked.model_fields)
+        extra = {name: value for name in named if (value := getattr(self, name)) is not None}
         most = self.max_completion_tokens or self.max_tokens
         return Parameters(self.temperature, most, self.top_p, self.seed, tuple(stop), extra)
 

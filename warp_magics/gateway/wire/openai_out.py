@@ -38,6 +38,7 @@ _CODES: Final = {
 }
 """The codes by which clients know an error; the others keep ours."""
 _STATUSES: Final = {"MODEL_PROVIDER_NOT_FOUND_ERROR": 404}
+_ADVICE: Final = " (auto is the gateway's own choice)"
 _UNPROCESSABLE: Final = 422
 _SERVER: Final = 500
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -134,7 +135,8 @@ def openai_error(told: Mapping[str, Any], status: int) -> tuple[dict[str, object
     status = _STATUSES.get(code, 400 if status == _UNPROCESSABLE else status)
     kind = _TYPES.get(status, "server_error" if status >= _SERVER else "invalid_request_error")
     fields = (told.get("details") or {}).get("fields") or {}
-    body = {"message": told["message"], "type": kind, "code": _CODES.get(code, code), "param": next(iter(fields), None)}
+    message = told["message"] + (_ADVICE if code == "MODEL_PROVIDER_NOT_FOUND_ERROR" else "")
+    body = {"message": message, "type": kind, "code": _CODES.get(code, code), "param": next(iter(fields), None)}
     more: dict[str, object] = {}
     if details := dict(told.get("details") or {}):
         more["details"] = details | ({"route": list(map(_snake, details["route"]))} if "route" in details else {})

@@ -35,7 +35,7 @@ def _models(*modules: Any) -> list[type[BaseModel]]:
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if kind.__module__ == module.__name__ and issubclass(kind, BaseModel)
     ]
-    return [kind for kind in kinds if kind.model_fields and kind is not openai_bodies.Extras]
+    return [kind for kind in kinds if kind.model_fields and kind is not openai_bodies.Asked]
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
