@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ..types import Event, Message, Reasoning, Result, Text, Usage
-from .base import Dialect, StreamDecoder, WireRequest, with_schema
+from .base import Dialect, StreamDecoder, WireRequest, left_out, unsaid, with_schema
 from .openai_errors import error_of, error_within
 from .reading import JsonDecoder, count, json_object, read_whole, words
 
@@ -53,14 +53,15 @@ class OpenAI(Dialect):
 
     def encode(self, conversation: Conversation, key: str | None) -> WireRequest:
         """See Dialect; a stream is asked for with its usage."""
-        form, warnings = conversation.form, []
+        form, extras = conversation.form, self.extras(conversation)
+        warnings = left_out(unsaid(conversation.parameters, *extras), type(self).__name__.lower())
         if form.schema is not None and self.schemas and not _has_object_root(form.schema):
             warnings.append("the schema was told in words alone: its root is no object, as this wire wants it")
         body = {
             "model": conversation.model.name,
             "messages": list(self.messages(conversation)),
             **self.sampling(conversation),
-            **self.extras(conversation),
+            **extras,
             "tools": [_tool(tool) for tool in form.tools] or None,
             "tool_choice": _choice(form.tool_choice) if form.tools else None,
             "response_format": self._format(form),
