@@ -67,7 +67,7 @@ tests/hub/node_modules/.stamp: tests/hub/package.json tests/hub/package-lock.jso
 
 test: system venv demo-model clients hub-proxy lint ## everything: linters, the whole suite with coverage, the fast part on other Pythons
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m 'not alone' $(PYTEST)
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST)
 	$(BIN)/coverage run -m pytest -m alone $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

@@ -293,10 +293,6 @@ def parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
-for source in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
-    parsed(source)  # now, while nobody else parses: CPython 3.11 counts the depth for all threads together
-
-
 class Tree:
     def __init__(self, root: Path):
         self.root = root
