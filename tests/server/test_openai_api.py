@@ -386,11 +386,16 @@ class TestAskedAgainByTheClientItself:
         assert answer(await again)["content"] == "One two"
         assert len(await turns(rest, "s")) == len(fake.requests) == 1
 
-    async def test_one_that_waits_for_its_turn_is_waited_for(self, chat, rest, fake):
+    async def test_one_that_waits_for_its_turn_is_waited_for(self, chat, rest, fake, jp_serverapp):
         fake.script("ok", Reply(chunks=["First.", Fault.SILENT]), Reply(chunks=["Second."]))
         first = asyncio.ensure_future(chat({"role": "user", "content": "Slow"}, session="s"))
         await fake.until(lambda: fake.requests)
-        tries = [asyncio.ensure_future(chat(HELLO, session="s", headers=headers)) for headers in ({}, self.AGAIN)]
+        endpoints = await jp_serverapp.web_app.settings["warp_endpoints"]()
+        tries = [asyncio.ensure_future(chat(HELLO, session="s"))]
+        async with asyncio.timeout(10):
+            while len(endpoints.askings._open) < 2:  # noqa: ASYNC110 - its first try is in line
+                await asyncio.sleep(0.001)
+        tries.append(asyncio.ensure_future(chat(HELLO, session="s", headers=self.AGAIN)))
         done, _ = await asyncio.wait(tries, timeout=0.2)
         assert not done
         fake.release()
@@ -491,6 +496,7 @@ class TestInASessionThatOthersUseToo:
         left = await open_stream(body, "chat/completions", below="warp/v1/", headers={"x-session-id": "s"})
         await fake.until(lambda: len(fake.requests) == 2 and fake.requests[1].sent > 1)
         left.leave()
+        await rest("health/live")  # by when the server has seen that it left
         fake.release()
         await rest("prompt", {"prompt": "Meanwhile", "sessionId": "s", "models": ["fake:ok@other"]})
         again = {"x-stainless-retry-count": "1"}
