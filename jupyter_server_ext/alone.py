@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
@@ -111,18 +112,16 @@ def _token_file(said: argparse.Namespace, configured: str | None, source: Path |
 
 def _token_place(said: argparse.Namespace) -> tuple[str | None, Path | None]:
     """Return what the file says of the token, and the file: who wants the token may not have the keys that it names."""
-    from warp_magics.gateway import find, parsed, server_says
+    from warp_magics.gateway import find, is_camel, parsed, server_says
 
     source = find(said.config, _folders(), os.environ)
     if source is None:
         return None, None
-    camel = source.suffix.lower() == ".json"
-    try:
+    camel = is_camel(source)
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # who reads it whole, below, says what is wrong
         named = server_says(parsed(source.read_text("utf-8-sig"), camel=camel), "tokenFile" if camel else "token_file")
-    except (OSError, ValueError, RecursionError):
-        named = "${}"  # whoever reads it whole says what is wrong with it
-    if named is None or (isinstance(named, str) and "{" not in named):
-        return named, source
+        if named is None or (isinstance(named, str) and "{" not in named):
+            return named, source
     config = _config(said)
     return config.server.token_file, config.source
 

@@ -79,11 +79,14 @@ class WarpExtension(ExtensionApp):
             warp_count=self.count,
         )
         os.environ[SERVER_ID] = self._server_id
+        os.environ.pop(KEYS_HIDDEN, None)  # of a server in whose terminal this one was started
         self._hide_keys()
 
     def _hide_keys(self) -> None:
-        """Keep keys from whatever this server starts, and in memory for its own configuration; CONFIG.md says when."""
-        os.environ.pop(KEYS_HIDDEN, None)  # of a server in whose terminal this one was started
+        """Keep keys from whatever this server starts, and in memory for its own configuration; CONFIG.md says when.
+
+        On the thread that starts kernels: they copy the environment, which must not change meanwhile.
+        """
         before = self._env if isinstance(self._env, Environment) else None
         hidden = hide_keys(os.environ, *self._places(), before)
         if hidden is None:
@@ -131,6 +134,8 @@ class WarpExtension(ExtensionApp):
 
     async def endpoints(self) -> Endpoints:
         """Return the endpoints, opening the gateway first; raises ConfigError."""
+        if self._endpoints is not None:
+            return self._endpoints
         async with self._settling() as config:
             if self._endpoints is None:
                 self._endpoints = self._open(config)
@@ -138,11 +143,15 @@ class WarpExtension(ExtensionApp):
 
     async def body_size(self) -> int:
         """Return how many bytes a body may have, reading the configuration first; raises ConfigError."""
+        if self._config is not None:
+            return self._config.limits.body_size
         async with self._settling() as config:
             return config.limits.body_size
 
     async def passing(self) -> Passing | None:
         """Return the way to the gateway that answers instead; None where this one does. Raises ConfigError."""
+        if self._passing is not None or self._endpoints is not None:
+            return self._passing
         async with self._settling() as config:
             if self._passing is None and config.gateway:
                 self._passing = self._way(config, config.gateway.url, config.gateway.auth)
@@ -154,6 +163,7 @@ class WarpExtension(ExtensionApp):
         async with self._opening:
             try:
                 if self._config is None:
+                    self._hide_keys()  # the file may name others by now
                     self._config = await asyncio.to_thread(self._read_config)
                 yield self._config
             except errors.WarpError as error:
@@ -198,7 +208,6 @@ class WarpExtension(ExtensionApp):
     def _read_config(self) -> WarpConfig:
         from warp_magics.gateway import load_config
 
-        self._hide_keys()  # the file may name others by now
         named, folders = self._places()
         return load_config(path=named, folders=folders, env=self._env)
 

@@ -36,6 +36,8 @@ CLOSE_SECONDS: Final = 5.0
 """How long the gateway may take to stop its answers and keep their parts."""
 LAST_WORDS_SECONDS: Final = 1.0
 """How long readers have, once the gateway has closed, to be sent what is left for them."""
+_PLACE: Final = "warp.below"
+"""What a scope is told of its path: what stands below ``warp/``, None for another."""
 _ROUTE: Final = "warp.route"
 """What a scope is told of the route that was found, for whoever counts."""
 _END: Final = {"type": "http.response.body", "body": b""}
@@ -111,10 +113,11 @@ class Application:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
         send = self._with_cors(scope, send)
+        scope[_PLACE] = _below(scope, self._below)
         try:
             route, groups, request = await self._asked(scope, receive)
         except _Refused as refused:
-            answer = shaped(_below(scope, self._below) or "", refused.answer)
+            answer = shaped(scope[_PLACE] or "", refused.answer)
             self._count(scope, answer.status)
             await _respond(send, answer, head=head)
             return
@@ -137,9 +140,11 @@ class Application:
         """Return ``send`` with what the asking page's browser is told besides."""
         origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
         more = _raw(self._cors.headers(origin))
+        if not more:
+            return send
 
         async def telling(message: Message) -> None:
-            if more and message["type"] == "http.response.start":
+            if message["type"] == "http.response.start":
                 known = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(one for one in more if one[0] not in known)]
             await send(message)
@@ -166,7 +171,7 @@ class Application:
 
     def _route(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Route, dict[str, str]]:
         """Return the route that is asked for; raises _Refused, also with the answer to a browser that asks before."""
-        below = _below(scope, self._below)
+        below: str | None = scope[_PLACE]
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
         if verb == "OPTIONS" and below is not None and (verbs := allowed(below)):
             told = self._cors.preflight(headers, verbs)
@@ -215,7 +220,7 @@ class Application:
             self._count(scope, http.HTTPStatus.OK)
             await self._pass_on(send, answer, head=head)
         else:
-            answer = shaped(_below(scope, self._below) or "", answer)
+            answer = shaped(scope[_PLACE], answer)
             self._count(scope, answer.status)
             await _respond(send, answer, head=head)
 

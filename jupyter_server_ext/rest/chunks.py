@@ -74,8 +74,8 @@ class Pump(Generic[T]):
 class Chunks(Generic[T]):
     """The bytes of a stream, whose beginning ``first`` (None: silence) has been awaited already; close it at its end.
 
-    ``write`` makes an event's bytes, ``fail`` those of a fault, ``ping`` is in seconds. A fault that comes now is an ``error`` event, for the
-    status has gone out. A store that is lost is none to a reader who can come back (``resumable``, and whoever has
+    ``write`` makes an event's bytes, ``fail`` those of a fault, ``ping`` is in seconds. A fault that comes now is an
+    ``error`` event, for the status has gone out. A store that is lost is none to a reader who can come back (``resumable``, and whoever has
     seen an event, but where ``fail`` writes faults of its own: those events have no numbers): the stream just ends.
     """
 

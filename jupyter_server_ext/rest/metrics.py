@@ -103,7 +103,7 @@ class Metrics:
         self._running += 1
 
     def _ended(self, model: str, fields: Mapping[str, Any]) -> None:
-        self._running = max(0, self._running - 1)
+        self._running = max(0, self._running - 1)  # one that began before anything was counted ends, too
         self._answers.labels(model, fields["status"]).inc()
         self._answer_seconds.labels(model).observe(fields["seconds"])
         if fields["first_token"] is not None:

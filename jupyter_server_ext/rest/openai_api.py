@@ -36,8 +36,8 @@ async def chat_completions(endpoints: Endpoints, request: Request) -> Response |
     """``POST v1/chat/completions``: without a session's header no session keeps it, and the messages are sent as they are."""
     body = endpoints.body(request)
     completion = wire.read_completion(body)
-    asked = completion.request(request.known_owner())
-    seen: Callable[[], None] = lambda: None  # noqa: E731 - there is nothing to forget
+    asked = wire.request_of(completion, request.known_owner())
+    seen = _unkept
     if session_id := request.headers.get(endpoints.session_header):
         asked, seen = await _in_session(endpoints, request, asked, check_session_id(session_id))
     elif turn_id := request.headers.get("idempotency-key"):
@@ -56,6 +56,10 @@ async def chat_completions(endpoints: Endpoints, request: Request) -> Response |
     headers = endpoints.told(begun) if isinstance(begun, Started) else known
     writer = wire.ChunkWriter(created, with_usage=completion.with_usage)
     return endpoints.event_stream(pump, begun, writer.event, headers, resumable=False, fail=wire.openai_failure_bytes)
+
+
+def _unkept() -> None:
+    """Forget nothing: no session is asked twice where there is none."""
 
 
 def _is_leaving() -> bool:
@@ -95,8 +99,8 @@ def shaped(path: str, answer: Response) -> Response:
     if not (path.startswith(BELOW) and isinstance(told, dict) and "code" in told and "message" in told):
         return answer
     body, status = wire.openai_error(told, answer.status)
-    hopeless = {"x-should-retry": "false"} if wire.is_hopeless(str(told["code"])) else {}
-    return Response(body, status, {**answer.headers, **hopeless})
+    advice = {"x-should-retry": "false"} if errors.lasts(str(told["code"])) else {}
+    return Response(body, status, {**answer.headers, **advice})
 
 
 async def _in_session(
@@ -111,12 +115,14 @@ async def _in_session(
     turn_id = request.headers.get("idempotency-key")
     retried = turn_id is None and request.headers.get(_RETRY, "0") != "0"
     earlier = sum(message.role != "system" for message in asked.messages) > 1
+    if retried:  # first: its turn may end before the turns are read, and is then among them
+        turn_id = await _live(gateway, asked.owner, session_id, key[2])
     turns = await _turns(gateway, asked.owner, session_id) if retried or earlier else ()
-    before = again(key[2], turns) if retried else None
+    before = again(key[2], turns) if retried and turn_id is None else None
     if before is not None and is_answered(before):
         turn_id = before.id
     elif retried and before is None:
-        turn_id = askings.open(key) or await _live(endpoints, asked.owner, session_id, key[2])
+        turn_id = turn_id or askings.open(key)
     found = news(asked.messages, _until(turns, turn_id), endpoints.session_header)
     replaced = before if before is not None and turn_id is None else found.replaced
     new = replace(
@@ -149,17 +155,9 @@ async def _turns(gateway: Gateway, owner: str, session_id: str) -> tuple[Turn, .
     return ()
 
 
-async def _live(endpoints: Endpoints, owner: str, session_id: str, mark: str) -> str | None:
+async def _live(gateway: Gateway, owner: str, session_id: str, mark: str) -> str | None:
     """Return the id of the turn that is being answered, where it was asked for with the same words."""
-    gateway = endpoints.gateway
-    with contextlib.suppress(errors.SessionNotFound, errors.StreamNotFound, errors.StoreUnavailable, TimeoutError):
-        stream_id = (await gateway.session(owner, session_id)).live_stream_id
-        if stream_id is not None:
-            async with (
-                asyncio.timeout(endpoints.ping_seconds),  # another's may be silent
-                contextlib.aclosing(gateway.follow(owner, stream_id)) as events,
-            ):
-                async for event in events:
-                    if isinstance(event, Started):
-                        return event.turn_id if event.turn_id and event.turn_id.startswith(mark) else None
+    with contextlib.suppress(errors.SessionNotFound, errors.StoreUnavailable):
+        turn_id = (await gateway.session(owner, session_id)).live_turn_id
+        return turn_id if turn_id and turn_id.startswith(mark) else None
     return None

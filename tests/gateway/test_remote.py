@@ -362,10 +362,19 @@ async def test_who_is_not_let_in_is_told_what_to_set(one, two, at, status):
     one.will(refusal)
     one.says["GET models"] = refusal
     gateway = at(one, two)
-    await fails(GatewayRefused, gateway.stream(ASK), "WARP_GATEWAY_TOKEN", one.url.split("/")[2])
+    _, error = await fails(GatewayRefused, gateway.stream(ASK), "WARP_GATEWAY_TOKEN", one.url.split("/")[2])
+    assert "Forbidden" in error.details["reason"]
     with pytest.raises(GatewayRefused, match="WARP_GATEWAY_TOKEN"):
         await gateway.models()
     assert two.requests == []
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_let_in_by_a_gateway_is_told_its_reason(one, at):
+    reason = "The token is not known here. Ask your administrator."
+    one.will(Reply(401, {"code": "UNAUTHORIZED", "message": reason}))
+    _, error = await fails(GatewayRefused, at(one).stream(ASK), reason, "WARP_GATEWAY_TOKEN")
+    assert error.details["reason"] == reason
 
 
 @pytest.mark.asyncio

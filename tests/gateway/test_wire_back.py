@@ -149,11 +149,16 @@ SESSIONS = st.builds(
     ttl=maybe(SECONDS),
     metadata=OBJECTS,
     live_stream_id=maybe(WORD),
+    live_turn_id=maybe(WORD),
     branches=tuples(BRANCHES),
 )
 LISTED = SESSIONS.map(
     lambda one: Session(
-        **{name: getattr(one, name) for name in one.__slots__ if name not in ("live_stream_id", "branches")}
+        **{
+            name: getattr(one, name)
+            for name in one.__slots__
+            if name not in ("live_stream_id", "live_turn_id", "branches")
+        }
     )
 )
 
@@ -423,6 +428,7 @@ def test_a_session_as_rest_describes_it():
         ttl=60.0,
         metadata={"a": 1},
         live_stream_id="s1~3",
+        live_turn_id="t3",
         branches=(Branch(1, "t1", 4, 1.0),),
     )
     listed = {
@@ -440,7 +446,7 @@ def test_a_session_as_rest_describes_it():
         "unpriced": 0,
     }
     branches = [{"branch": 1, "after": "t1", "turns": 4, "createdAt": "1970-01-01T00:00:01.000Z"}]
-    assert wire.session_json(session) == {**listed, "liveStreamId": "s1~3", "branches": branches}
+    assert wire.session_json(session) == {**listed, "liveStreamId": "s1~3", "liveTurnId": "t3", "branches": branches}
     assert wire.page_json(Page((session,), "c")) == {"sessions": [listed], "nextCursor": "c"}
 
 

@@ -1,5 +1,7 @@
 """Attachments, tools and schemas in bodies: read as they were written, and refused by their names."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -20,7 +22,7 @@ def test_what_was_written_is_read():
         session_id="s",
         attachments=(PNG, Attachment("text", "a.txt", "text/plain", text="x")),
         tool_results=(ToolResult("c1", "21 °C"), ToolResult("c2", "no", is_error=True)),
-        form=Form((WEATHER, Tool("bare")), "get_weather", CLOSED),
+        form=Form((WEATHER, Tool("bare"), Tool("held", strict=True)), "get_weather", CLOSED),
     )
     assert wire.read_ask(wire.ask_bytes(request), "ada") == request
 
@@ -29,13 +31,14 @@ def test_a_tool_may_be_written_as_openais_clients_do():
     function = {"name": "get_weather", "description": WEATHER.description, "parameters": WEATHER.parameters}
     assert read(tools=[{"type": "function", "function": function}]).form.tools == (WEATHER,)
     assert read(tools=[function]).form.tools == (WEATHER,)
+    assert read(tools=[{**function, "strict": True}]).form.tools == (replace(WEATHER, strict=True),)
 
 
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
         ({"tools": [{"name": 3}]}, {"tools.0.name"}),
-        ({"tools": [{"name": "a", "strict": True}]}, {"tools.0.strict"}),
+        ({"tools": [{"name": "a", "nonsense": True}]}, {"tools.0.nonsense"}),
         ({"tools": [{"type": "function", "function": {}}]}, {"tools.0.name"}),
         ({"attachments": [{"kind": "pdf"}]}, {"attachments.0.kind"}),
         ({"toolResults": [{"id": "c1"}]}, {"toolResults.0.content"}),

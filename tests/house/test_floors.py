@@ -209,7 +209,7 @@ LIBRARIES = {
         "gateway/wire/answers",
         "gateway/wire/schemas",
         "gateway/wire/openai_answers",
-        "gateway/wire/openai_bodies",
+        "gateway/wire/openai_requests",
         "schema",
     ),
     "jsonschema": ("schema",),

@@ -116,7 +116,11 @@ def test_a_kernel_whose_server_cannot_answer_says_why_and_asks_nobody_else(start
         assert "hide_keys" in said
         kernel.run(LEAKS)
         assert kernel.value("leaks") == []
-        assert PLANTED not in server.log.read_text() + said
+        with server.client() as client:
+            assert client.get("models").status_code == client.get("models").status_code == 500
+        log = server.log.read_text()
+        assert PLANTED not in log + said
+        assert log.count(told) == 1, "what is wrong with a file is said once"
 
 
 def test_a_configuration_that_is_put_right_is_read_with_the_keys_there_were(start, tmp_path, lab):

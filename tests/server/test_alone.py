@@ -103,6 +103,19 @@ def test_what_it_says_to_try_works(configure, tmp_path):
     assert json.loads(ran.stdout)["result"] == "COMPLETE"
 
 
+@pytest.mark.parametrize(("level", "told"), [("info", ["complete"]), ("warning", [])])
+def test_what_it_logs_is_asked_for_and_holds_no_words_of_a_conversation(configure, tmp_path, level, told):
+    configure("ok")
+    with running_alone(tmp_path / "one", {}, "--log-level", level) as alone, alone.client() as rest:
+        assert "a-secret" in rest.post("prompt", json={"prompt": "a-secret"}).json()["text"]
+        assert alone.stop() == 0
+    said = alone.printed()
+    ended = [line for line in said.splitlines() if "answer_ended" in line]
+    assert [line.partition("status=")[2].split()[0] for line in ended] == told
+    assert "a-secret" not in said
+    assert KEY not in said
+
+
 def test_without_a_model_it_serves_and_says_how_to_get_one(tmp_path, config_file, monkeypatch):
     monkeypatch.setenv("WARP_CONFIG", str(config_file('[storage]\ntype = "memory"')))
     with running_alone(tmp_path / "one", {}) as alone, alone.client() as rest:
@@ -130,13 +143,6 @@ def test_two_share_a_session_over_one_store_and_a_notebooks_owner(configure, tmp
             with running_alone(tmp_path / "one", {}, port=one.port) as again, again.client() as here:
                 assert (again.url, again.token) == (one.url, one.token)
                 assert len(here.get("sessions/shared/history").json()["turns"]) == 3
-
-
-def test_no_packet_of_an_answer_waits_for_the_readers_word_about_the_one_before():
-    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
-        accepted, _ = listening.accept()
-        with accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 # -- ending

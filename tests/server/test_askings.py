@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -22,7 +23,8 @@ def instances(configure, jp_asyncio_loop):
     """Two gateways over one store."""
     config, store = load_config(path=configure("ok"), env={}), MemoryStore()
     gateways = [LocalGateway(config, store=store) for _ in range(2)]
-    yield [Endpoints(gateway, session_header="x-session-id", body_size=1000) for gateway in gateways]
+    more = {"session_header": "x-session-id", "body_size": 1000, "ping_seconds": 0.05}
+    yield [Endpoints(gateway, **more) for gateway in gateways]
     for gateway in gateways:
         jp_asyncio_loop.run_until_complete(gateway.aclose())
 
@@ -52,6 +54,20 @@ async def test_an_answer_that_one_is_giving_the_other_follows(instances, fake):
     done, _ = await asyncio.wait({first, second}, timeout=0.2)
     assert not done
     fake.release()
+    assert (await first, await second) == ("One two", "One two")
+    assert await kept(one) == ["One two"]
+
+
+async def test_an_answer_that_has_not_begun_is_followed_too(instances, fake):
+    one, other = instances
+    go_on = threading.Event()
+    fake.script("ok", Reply(before=[go_on], chunks=["One ", "two"]))
+    first = asyncio.ensure_future(ask(one))
+    await fake.until(lambda: fake.requests)
+    second = asyncio.ensure_future(ask(other, again=1))
+    done, _ = await asyncio.wait({first, second}, timeout=0.2)
+    assert not done
+    go_on.set()
     assert (await first, await second) == ("One two", "One two")
     assert await kept(one) == ["One two"]
 

@@ -1,12 +1,14 @@
 """Endpoints without a server around them: silence, late faults, and what no server may be asked to send."""
 
 import asyncio
+import json
 import threading
 from dataclasses import replace
 
 import pytest
 
 from jupyter_server_ext.rest.endpoints import Endpoints, EventStream, Request, error_response
+from jupyter_server_ext.rest.openai_api import chat_completions
 from jupyter_server_ext.rest.routes import ROUTES, allowed, match, unmatched
 from tests.fakes.provider import Reply, refused_url
 from tests.server.conftest import event_of
@@ -224,6 +226,14 @@ async def test_a_store_lost_before_the_first_event_is_a_status():
 async def test_a_store_lost_after_the_first_event_ends_the_connection_and_not_the_answer():
     for call in (losing(START).follow(Request("ada"), "s~1"), losing(START).stream(ask())):
         assert [event.name async for event in events_of(await call)] == ["start"]
+
+
+async def test_on_openais_paths_a_stream_that_cannot_be_gone_on_with_never_just_ends():
+    body = b'{"model": "auto", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'
+    stream = await chat_completions(losing(START, Text("Hel", id="1-2")), Request("ada", body))
+    *told, last = [chunk async for chunk in stream.chunks]
+    assert any(b'"Hel"' in chunk for chunk in told)
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "STORAGE_UNAVAILABLE"
 
 
 async def test_a_store_lost_in_silence_sends_a_follower_back_and_tells_an_asker():

@@ -108,6 +108,9 @@ class TestConfigured:
         assert before.headers["access-control-allow-methods"] == "GET, PATCH, DELETE"
         allowed = before.headers["access-control-allow-headers"].split(", ")
         assert {"authorization", "content-type", "last-event-id", "idempotency-key", "x-my-session"} < set(allowed)
+        assert {"user-agent", "openai-organization", "openai-project"} < set(allowed), (
+            "OpenAI's own client asks for them"
+        )
         assert "x-stainless-os" in allowed
         assert "x-evil" not in allowed
         assert before.headers["vary"] == "Origin"

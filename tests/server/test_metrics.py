@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fakes.provider import Fault, Reply
 from tests.server.alone_process import running_alone
 from tests.server.conftest import KEY
 
@@ -48,6 +49,16 @@ async def test_answers_are_counted_with_their_tokens_and_times(rest):
     assert told["warp_live_answers"] == {(): 0}
     assert told["warp_store_reachable"] == {("memory",): 1}
     assert told["warp_degraded"] == {(): 0}
+
+
+async def test_no_answer_is_told_as_live_that_is_not(rest, fake):
+    fake.script("ok", Reply(chunks=["Half ", Fault.CUT]), Reply(chunks=["an answer."]))
+    broken = await rest("stream", {"prompt": "One", "sessionId": "s", "createSession": True, "onBreak": "error"})
+    assert b"event: error" in broken.body
+    (turn,) = (await rest("sessions/s/history")).json["turns"]
+    assert (await rest("prompt", {"prompt": "", "continue": turn["turnId"], "sessionId": "s"})).status == 200
+    await rest("stream", {"prompt": "Two", "store": False})
+    assert (await scrape(rest))["warp_live_answers"] == {(): 0}
 
 
 async def test_a_model_that_fails_is_counted_and_shown_as_cooling(configure, rest):

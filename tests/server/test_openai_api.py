@@ -509,14 +509,16 @@ class TestInASessionThatOthersUseToo:
         assert answer(await chat(HELLO, session="s", headers=key))["content"] == "Whole answer."
         *stream, last = chunks(await chat(HELLO, session="s", headers=key, stream=True))
         assert "error" in last
-        assert text_of(stream) in ("Partial ", "")
+        assert text_of(stream) == "Partial "
 
-    async def test_calls_are_told_again_where_their_log_has_expired(self, configure, chat, fake):
+    async def test_calls_are_told_again_where_their_log_has_expired(self, configure, chat, rest, fake):
         configure("ok", storage='type = "memory"\nstream_expiration = "50ms"')
         fake.script("ok", CALLED)
         key = {"Idempotency-Key": "mine"}
         await chat(HELLO, session="s", headers=key, tools=[TOOL])
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            while (await rest("streams/s~1")).status != 404:  # noqa: ASYNC110 - a store's clock has no event
+                await asyncio.sleep(0.02)
         *stream, _ = chunks(await chat(HELLO, session="s", headers=key, tools=[TOOL], stream=True))
         assert [d["function"]["name"] for c in stream for d in c["choices"][0]["delta"].get("tool_calls", ())] == [
             "weather"

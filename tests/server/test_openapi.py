@@ -18,7 +18,7 @@ from jupyter_server_ext.rest.operations import GROUPS, PATH
 from jupyter_server_ext.rest.routes import ROUTES, path_of
 from tests.fakes.provider import Reply
 from warp_magics.gateway import errors, wire
-from warp_magics.gateway.wire import answers, openai_answers, openai_bodies, requests
+from warp_magics.gateway.wire import answers, openai_answers, openai_requests, requests
 
 IMAGE = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 TOOL = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
@@ -81,7 +81,7 @@ def test_bodies_are_described_by_the_models_that_parse_them(document):
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("module", [requests, answers, openai_bodies, openai_answers])
+@pytest.mark.parametrize("module", [requests, answers, openai_requests, openai_answers])
 def test_every_field_says_what_it_means(document, module):
     schemas = document["components"]["schemas"]
     for name in {name for name in vars(module) if name in schemas}:

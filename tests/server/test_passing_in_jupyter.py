@@ -9,6 +9,7 @@ import pytest
 from jupyter_server.auth import Authorizer, IdentityProvider, User
 from traitlets.config import Config
 
+from jupyter_server_ext.inside import passing
 from tests.fakes.raw_upstream import HOLD, STREAM, RawUpstream, chunk, head, whole
 
 pytestmark = pytest.mark.timeout(120)
@@ -249,6 +250,14 @@ async def test_on_openais_paths_what_goes_wrong_on_the_way_has_openais_shape(res
     said = await rest("v1/chat/completions", {"model": "auto", "messages": []}, below="warp/")
     assert (said.status, said.json["error"]["code"]) == (503, "GATEWAY_UNREACHABLE")
     assert upstream.url in said.json["error"]["message"]
+
+
+async def test_where_no_answer_comes_in_time_the_error_says_so(rest, upstream, monkeypatch):
+    monkeypatch.setattr(passing, "ANSWER_SECONDS", 0.2)
+    upstream.will(HOLD)
+    said = await rest("models")
+    assert (said.status, said.json["code"]) == (503, "GATEWAY_UNREACHABLE")
+    assert f"{upstream.url} cannot be reached: no answer in time" in said.json["message"]
 
 
 async def test_where_it_hangs_up_without_a_word_the_error_says_so(rest, upstream):

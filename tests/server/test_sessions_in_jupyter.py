@@ -36,6 +36,7 @@ async def test_a_session_is_made_as_it_was_asked_for(rest):
         "cost": body["cost"],
         "unpriced": 0,
         "liveStreamId": None,
+        "liveTurnId": None,
         "branches": [],
     }
     described = await rest("sessions/ada.1")
@@ -121,10 +122,12 @@ async def test_a_live_answer_is_known_before_its_first_word(rest, fake):
     fake.script("ok", Reply(before=[go_on]))
     asking = asyncio.create_task(rest("prompt", {"prompt": "Hi", "sessionId": "s", "createSession": True}))
     await asyncio.to_thread(fake.wait_until, lambda: fake.requests)
-    assert (await rest("sessions/s")).json["liveStreamId"] == "s~1"
+    live = (await rest("sessions/s")).json
+    assert live["liveStreamId"] == "s~1"
     go_on.set()
-    assert (await asking).status == 200
-    assert (await rest("sessions/s")).json["liveStreamId"] is None
+    assert (await asking).json["turnId"] == live["liveTurnId"]
+    told = (await rest("sessions/s")).json
+    assert (told["liveStreamId"], told["liveTurnId"]) == (None, None)
 
 
 async def test_a_rewind_puts_turns_into_a_branch_and_brings_them_back(rest):

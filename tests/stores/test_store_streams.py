@@ -218,14 +218,20 @@ async def test_a_stream_is_live_until_its_last_event_or_its_producers_death(back
 
 @pytest.mark.asyncio
 async def test_the_session_tells_of_the_answer_being_made(backend):
-    hold = await backend.hold()
-    assert (await backend.store.session(KEY)).live_stream_id == "s1~1"
+    async def live():
+        told = await backend.store.session(KEY)
+        return told.live_stream_id, told.live_turn_id
+
+    hold = await backend.hold(turn_id="one")
+    assert await live() == ("s1~1", "one")
     await backend.append(hold)
-    assert (await backend.store.session(KEY)).live_stream_id is None
-    hold = await backend.hold()
-    assert (await backend.store.session(KEY)).live_stream_id == "s1~2"
+    assert await live() == (None, None)
+    hold = await backend.hold(turn_id="two")
+    assert await live() == ("s1~2", "two")
     await backend.store.release(KEY, hold.holder)
-    assert (await backend.store.session(KEY)).live_stream_id is None
+    assert await live() == (None, None)
+    await backend.die(turn_id="three")
+    assert await live() == (None, None), "nobody answers it any more"
 
 
 # -- waiting for more ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .dialects.reading import JsonDecoder, count, read_whole, words
     from .dialects.refusals import Phrase, refusal
     from .exports import export
-    from .finding import find, parsed, server_says
+    from .finding import find, is_camel, parsed, server_says
     from .hiding import Environment, hide_keys
     from .local import LocalGateway
     from .prompt import heard
@@ -114,7 +114,7 @@ _HOMES: Final = {
     "dialects.reading": ("JsonDecoder", "count", "read_whole", "words"),
     "dialects.refusals": ("Phrase", "refusal"),
     "exports": ("export",),
-    "finding": ("find", "parsed", "server_says"),
+    "finding": ("find", "is_camel", "parsed", "server_says"),
     "hiding": ("Environment", "hide_keys"),
     "local": ("LocalGateway",),
     "prompt": ("heard",),
@@ -201,6 +201,7 @@ __all__ = [
     "find_server",
     "heard",
     "hide_keys",
+    "is_camel",
     "left_out",
     "load_config",
     "observe",

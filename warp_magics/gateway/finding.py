@@ -23,6 +23,11 @@ def find(path: Path | None, folders: Sequence[Path], env: Mapping[str, str]) -> 
     return next((file for folder in folders if (file := folder.absolute() / FILE_NAME).is_file()), None)
 
 
+def is_camel(source: Path | None) -> bool:
+    """Return whether a file is JSON, whose names are in camelCase."""
+    return source is not None and source.suffix.lower() == ".json"
+
+
 def parsed(text: str, *, camel: bool) -> Any:
     """Return what a file of this ``text`` says, its placeholders as they stand; raises ValueError, RecursionError."""
     return json.loads(text) if camel else tomllib.loads(text)

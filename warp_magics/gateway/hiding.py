@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from .finding import find, parsed, server_says
+from .finding import find, is_camel, parsed, server_says
 from .providers import rows
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def hide_keys(
     source = find(path, folders, env)
     if source is None:
         return None
-    camel = source.suffix.lower() == ".json"
+    camel = is_camel(source)
     text = _text(source)
     if not _hides(text, env, camel=camel):
         return None

@@ -191,12 +191,9 @@ def _reply(turn: Turn, provider: str) -> Message:
 
 def _returned(message: Message, provider: str) -> Message:
     """Return a message that its asker kept: what its provider wants back with its calls goes to no other."""
-    calls = (
-        replace(call, extra=kept if isinstance(kept, dict) and call.extra.get("provider") == provider else {})
-        for call in message.tool_calls
-        for kept in (call.extra.get("extra"),)
-    )
-    return replace(message, tool_calls=tuple(calls)) if message.tool_calls else message
+    if not message.tool_calls or message.provider == provider:
+        return message
+    return replace(message, tool_calls=tuple(replace(call, extra={}) for call in message.tool_calls))
 
 
 def _weight(message: Message) -> int:

@@ -81,7 +81,8 @@ async def test_words_come_while_the_model_still_speaks(gateway, there, sid):
     begun = await read(events, 3)
     assert [type(event) for event in begun] == [Started, Text, Text]
     assert text_of(begun) == "You said"
-    assert (await gateway.session(OWNER, sid)).live_stream_id == f"{sid}~1"
+    live = await gateway.session(OWNER, sid)
+    assert (live.live_stream_id, live.live_turn_id) == (f"{sid}~1", begun[0].turn_id)
     go.set()
     assert text_of([*begun, *await read(events)]) == "You said 'hello' in message 1."
 

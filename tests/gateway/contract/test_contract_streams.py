@@ -74,7 +74,8 @@ async def test_a_stopped_answer_ends_for_all_and_keeps_its_part(gateway, there, 
     assert (turn.status, turn.result, turn.response) == ("stopped", Result.STOPPED, "You said")
     await until(lambda: there.calls(model)[0].disconnected_at)
     assert await gateway.stop(OWNER, f"{sid}~1") is False
-    assert (await gateway.session(OWNER, sid)).live_stream_id is None
+    ended = await gateway.session(OWNER, sid)
+    assert (ended.live_stream_id, ended.live_turn_id) == (None, None)
 
 
 async def test_an_answer_that_has_ended_is_not_stopped(gateway, there, sid):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..finding import is_camel, parsed
 from .camel import Translation
 from .values import Expander
 
@@ -37,7 +38,7 @@ class Document:
 
 def read(source: Path | None, env: Mapping[str, str]) -> Document:
     """The document at ``source``, an empty one for None; raises ConfigError where it cannot be read."""
-    camel = source is not None and source.suffix.lower() == ".json"
+    camel = is_camel(source)
     raw = _parsed(source, camel=camel) if source else {}
     translation = Translation(raw if camel else {})
     shown = translation.data if camel else raw
@@ -50,13 +51,13 @@ def read(source: Path | None, env: Mapping[str, str]) -> Document:
 def _parsed(source: Path, *, camel: bool) -> dict[str, Any]:
     try:
         text = source.read_bytes().decode("utf-8-sig")
-        parsed = json.loads(text) if camel else tomllib.loads(text)
-        trouble = "" if isinstance(parsed, dict) else "does not hold a JSON object"
+        said = parsed(text, camel=camel)
+        trouble = "" if isinstance(said, dict) else "does not hold a JSON object"
     except (OSError, ValueError, RecursionError) as error:
         trouble = _trouble(error)
     if trouble:  # raised out here, so that no foreign error with the file's text in it is its context
         raise ConfigError(f"{source}: {trouble}", details={"file": str(source)})
-    return dict(parsed)
+    return dict(said)
 
 
 def _trouble(error: OSError | ValueError | RecursionError) -> str:

@@ -5,7 +5,7 @@
 it, so the asker is told. ``brief``: what a line with no room for more says. Codes keep AI Warp's names where it has one.
 """
 
-from .base import Restore, WarpError, brief_of, told
+from .base import Restore, WarpError, brief_of, lasts, told
 from .own import (
     BodyTooLarge,
     BranchNotFound,
@@ -105,5 +105,6 @@ __all__ = [
     "UnprocessableRequest",
     "WarpError",
     "brief_of",
+    "lasts",
     "told",
 ]

@@ -16,6 +16,8 @@ class WarpError(Exception):
     fall_back: ClassVar[bool] = False
     restore: ClassVar[Restore | None] = None
     warns: ClassVar[bool] = False
+    lasts: ClassVar[bool] = False
+    """Whether the same again a moment later helps nobody, though its status says that it may."""
     brief: ClassVar[str] = "failed"
 
     def __init__(
@@ -39,6 +41,12 @@ def brief_of(code: str) -> str:
     """Return in a word or two what an error of ``code`` is, for a line that has no room for its message."""
     kind = _by_code(WarpError).get(code)
     return kind.brief if kind else code.replace("_", " ").lower()
+
+
+def lasts(code: str) -> bool:
+    """Return whether an error of ``code`` is one that does not pass by itself."""
+    kind = _by_code(WarpError).get(code)
+    return kind is not None and kind.lasts
 
 
 def _by_code(kind: type[WarpError]) -> dict[str, type[WarpError]]:

@@ -96,12 +96,14 @@ class ConfigError(WarpError):
     """The configuration is wrong; the message gives the path of the fault and what is allowed."""
 
     code = "AI_OPTIONS_ERROR"
+    lasts = True
 
 
 class NoModelConfigured(WarpError):
     """No provider has a key; says how to add one."""
 
     code = "NO_MODEL_CONFIGURED"
+    lasts = True
     http_status = 503
 
 

@@ -59,6 +59,7 @@ class QuotaExceeded(ProviderError):
 
     brief = "out of quota"
     code = "PROVIDER_EXCEEDED_QUOTA_ERROR"
+    lasts = True
     fall_back = True
     restore = "quota"
 
@@ -68,6 +69,7 @@ class AccessRefused(ProviderError):
 
     brief = "access refused"
     code = "PROVIDER_ACCESS_ERROR"
+    lasts = True
     fall_back = True
     restore = "provider_error"
     warns = True
@@ -78,6 +80,7 @@ class ModelMissing(ProviderError):
 
     brief = "no such model"
     code = "PROVIDER_MODEL_NOT_FOUND_ERROR"
+    lasts = True
     fall_back = True
     restore = "provider_error"
     warns = True

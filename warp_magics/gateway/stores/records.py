@@ -169,10 +169,11 @@ def _usage_row(key: str, row: Mapping[str, float]) -> UsageRow:
     return UsageRow(key, int(row.get("answers", 0)), usage, row.get("cost"), int(row.get("unpriced", 0)))
 
 
-def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, turns: int, lock: bytes | None) -> Session:
-    """Return the description that a session's hash in Valkey holds, without branches."""
+def described(
+    key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, turns: int, live: tuple[str, str] | None
+) -> Session:
+    """Return the description that a session's hash in Valkey holds, without branches; ``live`` is a turn's n and id."""
     told = {name.decode(): value for name, value in meta.items()}
-    live = lock.partition(b" ")[0].decode() if lock else None
     return Session(
         key=key,
         turns=turns,
@@ -185,7 +186,8 @@ def described(key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, tur
         cost=float(told["cost"]) if "cost" in told else None,
         ttl=int(told["ttl"]) / 1000 if "ttl" in told else None,
         metadata=orjson.loads(told["metadata"]) if "metadata" in told else {},
-        live_stream_id=f"{key.id}~{live}" if live else None,
+        live_stream_id=f"{key.id}~{live[0]}" if live else None,
+        live_turn_id=live[1] if live else None,
         unpriced=int(told.get("unpriced", 0)),
     )
 

@@ -99,7 +99,8 @@ class Message:
 
     A user's holds, in this order: the results of the calls that the assistant's message before it asked for, its
     text, its images. An assistant's holds its text, then its calls. ``parts`` has the text and the images where their
-    order is another; ``name`` tells speakers of one role apart, for providers that care.
+    order is another; ``name`` tells speakers of one role apart, for providers that care. ``provider`` is whose the
+    ``extra`` of its calls is.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -109,6 +110,7 @@ class Message:
     tool_results: tuple[ToolResult, ...] = ()
     parts: tuple[str | Attachment, ...] = ()
     name: str = ""
+    provider: str = ""
 
     @property
     def content(self) -> tuple[str | Attachment, ...]:

@@ -28,7 +28,8 @@ class Branch:
 class Session:
     """A session's description; ``ttl`` is in seconds without use, ``usage`` and ``cost`` of all turns it ever had.
 
-    ``unpriced`` counts those whose price is not known: ``cost`` is without them.
+    ``unpriced`` counts those whose price is not known: ``cost`` is without them. The ``live`` ids are of the turn that
+    is being answered, from the moment that it has the session.
     """
 
     key: SessionKey
@@ -43,6 +44,7 @@ class Session:
     ttl: float | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     live_stream_id: str | None = None
+    live_turn_id: str | None = None
     branches: tuple[Branch, ...] = ()
     unpriced: int = 0
 

@@ -33,11 +33,10 @@ if TYPE_CHECKING:
         read_rewind,
     )
     from .dry import preview_json, preview_of
-    from .openai_bodies import ChatCompletion, read_completion
+    from .openai_bodies import read_completion, request_of
     from .openai_out import (
         ChunkWriter,
         completion_json,
-        is_hopeless,
         models_json,
         openai_error,
         openai_failure_bytes,
@@ -90,11 +89,10 @@ _HOMES: Final = {
         "read_rewind",
     ),
     "dry": ("preview_json", "preview_of"),
-    "openai_bodies": ("ChatCompletion", "read_completion"),
+    "openai_bodies": ("read_completion", "request_of"),
     "openai_out": (
         "ChunkWriter",
         "completion_json",
-        "is_hopeless",
         "models_json",
         "openai_error",
         "openai_failure_bytes",
@@ -127,7 +125,6 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 __all__ = [
     "Ask",
     "Changes",
-    "ChatCompletion",
     "ChunkWriter",
     "Fork",
     "NewSession",
@@ -140,7 +137,6 @@ __all__ = [
     "event_of",
     "failure_bytes",
     "fork_bytes",
-    "is_hopeless",
     "json_bytes",
     "json_of",
     "model_json",
@@ -159,6 +155,7 @@ __all__ = [
     "read_fork",
     "read_new_session",
     "read_rewind",
+    "request_of",
     "response_json",
     "response_of",
     "rewind_bytes",

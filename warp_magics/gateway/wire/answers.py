@@ -126,6 +126,7 @@ class Session(ListedSession):
     """A session's description."""
 
     live_stream_id: str | None = Field(description="The answer that is being made; null: none is.")
+    live_turn_id: str | None = Field(description="Its turn, whether the answer has begun or not; null: none is made.")
     branches: list[Branch] = Field(description="What rewinds have put aside.")
 
 

@@ -230,6 +230,7 @@ def session_of(body: dict[str, Any], owner: str) -> Session:
         ttl=body["ttl"],
         metadata=dict(body["metadata"]),
         live_stream_id=body.get("liveStreamId"),
+        live_turn_id=body.get("liveTurnId"),
         branches=tuple(
             Branch(one["branch"], one["after"], one["turns"], _time(one["createdAt"]))
             for one in body.get("branches", ())

@@ -48,7 +48,7 @@ def read_ask(body: bytes, owner: str, turn_id: str | None = None) -> ChatRequest
         attachments=tuple(map(_attachment, ask.attachments)),
         tool_results=tuple(map(_tool_result, ask.tool_results)),
         form=Form(
-            tuple(Tool(one.name, one.description, one.parameters) for one in ask.tools),
+            tuple(Tool(one.name, one.description, one.parameters, one.strict) for one in ask.tools),
             ask.tool_choice,
             ask.response_schema,
         ),

@@ -1,293 +1,82 @@
-"""The bodies of the OpenAI paths to requests. snake_case lives here and in ``openai_out``.
-
-Source: https://platform.openai.com/docs/api-reference/chat/create
-"""
+"""The bodies of the OpenAI paths to requests. snake_case lives here, in ``openai_requests`` and in ``openai_out``."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Final, Literal, TypeAlias
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing import Any, Final
 
 from ..errors import InvalidRequest
 from ..types import Attachment, Call, ChatRequest, Form, Message, Parameters, Tool, ToolResult
 from .bodies import checked, read_object
+from .openai_requests import (
+    DATA_URL,
+    Asked,
+    AssistantMessage,
+    CallPart,
+    ChatCompletion,
+    FunctionTool,
+    ImagePart,
+    ImageUrl,
+    NamedChoice,
+    ObjectFormat,
+    RefusalPart,
+    SchemaFormat,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
 
 AUTO: Final = "auto"
 """The model that means the configured chain."""
-_DATA: Final = re.compile(r"data:(image/[a-z+.-]+);base64,(.*)", re.DOTALL)
 _ALSO: Final = {"image/jpg": "image/jpeg"}
-
-
-def _data_url(url: str) -> str:
-    if not _DATA.fullmatch(url):
-        raise ValueError("is to be a data: URL of an image in base64; the gateway fetches nothing")
-    return url
-
-
-class _Part(BaseModel):
-    """What clients send back of what they were given holds fields of all kinds: those not known are passed over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-
-class ImageUrl(_Part):
-    """An image in a message."""
-
-    url: Annotated[str, AfterValidator(_data_url)]
-    detail: str = ""
-
-
-class TextPart(_Part):
-    """A text among the parts of a message."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ImagePart(_Part):
-    """An image among the parts of a message."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class RefusalPart(_Part):
-    """What a model said in place of an answer."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-
-class CalledFunction(_Part):
-    """What a tool call calls."""
-
-    name: str
-    arguments: str
-
-
-class CallPart(_Part):
-    """A tool call of an earlier answer; ``extra_content`` is what came with it, unchanged."""
-
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
-    extra_content: dict[str, Any] | None = None
-
-
-_Words: TypeAlias = str | list[TextPart]
-_Named: TypeAlias = Annotated[str, Field(max_length=64)]
-
-
-class SystemMessage(_Part):
-    """Instructions; ``developer`` is another word for ``system``."""
-
-    role: Literal["system", "developer"]
-    content: _Words
-    name: _Named | None = None
-
-
-class UserMessage(_Part):
-    """What the user says."""
-
-    role: Literal["user"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
-    name: _Named | None = None
-
-
-class AssistantMessage(_Part):
-    """What a model said."""
-
-    role: Literal["assistant"]
-    content: str | list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]] | None = None
-    refusal: str | None = None
-    name: _Named | None = None
-    tool_calls: list[CallPart] | None = None
-
-
-class ToolMessage(_Part):
-    """What came of a tool call."""
-
-    role: Literal["tool"]
-    content: _Words
-    tool_call_id: str
-
-
-_Message: TypeAlias = Annotated[
-    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
-]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class FunctionTool(_Strict):
-    """A function that may be called."""
-
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class FunctionPart(_Strict):
-    """A tool."""
-
-    type: Literal["function"]
-    function: FunctionTool
-
-
-class FunctionName(_Strict):
-    """Which function."""
-
-    name: str
-
-
-class NamedChoice(_Strict):
-    """The one tool to call."""
-
-    type: Literal["function"]
-    function: FunctionName
-
-
-class JsonSchema(_Strict):
-    """The schema that an answer is held to."""
-
-    name: str = "answer"
-    description: str | None = None
-    schema_: Annotated[dict[str, Any], Field(alias="schema")] = {}
-    strict: bool | None = None
-
-
-class TextFormat(_Strict):
-    """Any text."""
-
-    type: Literal["text"]
-
-
-class ObjectFormat(_Strict):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
-
-
-class SchemaFormat(_Strict):
-    """JSON of a schema."""
-
-    type: Literal["json_schema"]
-    json_schema: JsonSchema
-
-
-class StreamOptions(_Strict):
-    """What a stream has besides the answer."""
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-_Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
-_Count: TypeAlias = Annotated[int, Field(ge=1)]
-
-
-class Asked(_Strict):
-    """What every provider has words for; ``fallbacks`` are the rest of the chain for this prompt."""
-
-    model: Annotated[str, Field(min_length=1, description="`auto` (the configured chain), or a model's name.")]
-    messages: Annotated[list[_Message], Field(min_length=1)]
-    fallbacks: Annotated[list[str] | None, Field(description="Who is asked if that one fails, in order.")] = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: _Count | None = None
-    max_completion_tokens: _Count | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: Literal[1] | None = None
-    tools: list[FunctionPart] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
-    response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
-    # What an answer here has no place for: said to be unwanted, it is no matter.
-    logprobs: Literal[False] | None = None
-    modalities: list[Literal["text"]] | None = None
-
-
-class ChatCompletion(Asked):
-    """The body of ``chat/completions``: the rest is passed on in the words it came in, to models that speak them.
-
-    The last six are other servers' own.
-    """
-
-    frequency_penalty: _Penalty | None = None
-    presence_penalty: _Penalty | None = None
-    logit_bias: dict[str, float] | None = None
-    parallel_tool_calls: bool | None = None
-    reasoning_effort: str | None = None
-    verbosity: str | None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
-    service_tier: str | None = None
-    prompt_cache_key: str | None = None
-    safety_identifier: str | None = None
-    prediction: dict[str, Any] | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    reasoning: dict[str, Any] | None = None
-    thinking: dict[str, Any] | None = None
-
-    @property
-    def with_usage(self) -> bool:
-        """Whether a stream is to tell its usage."""
-        return self.stream_options is not None and bool(self.stream_options.include_usage)
-
-    def request(self, owner: str) -> ChatRequest:
-        """Return the request, whose ``messages`` are the whole conversation and which no session keeps."""
-        choice = self.tool_choice
-        return ChatRequest(
-            prompt="",
-            store=False,
-            owner=owner,
-            models=self._chain(),
-            parameters=self._parameters(),
-            on_break="splice" if self.stream else None,
-            form=Form(
-                tuple(_tool(one.function) for one in self.tools or ()),
-                choice.function.name if isinstance(choice, NamedChoice) else choice,
-                *self._schema(),
-            ),
-            messages=_messages(self.messages),
-        )
-
-    def _chain(self) -> tuple[str, ...]:
-        if self.model == AUTO:
-            if self.fallbacks:
-                raise InvalidRequest("fallbacks follow a model that is named; auto is the configured chain, whole.")
-            return ()
-        return (self.model, *(self.fallbacks or ()))
-
-    def _parameters(self) -> Parameters:
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        named = (name for name in ChatCompletion.model_fields if name not in Asked.model_fields)
-        extra = {name: value for name in named if (value := getattr(self, name)) is not None}
-        most = self.max_completion_tokens or self.max_tokens
-        return Parameters(self.temperature, most, self.top_p, self.seed, tuple(stop), extra)
-
-    def _schema(self) -> tuple[dict[str, Any] | None, str, bool | None]:
-        wanted = self.response_format
-        if isinstance(wanted, SchemaFormat):
-            return wanted.json_schema.schema_, wanted.json_schema.name, wanted.json_schema.strict
-        return ({"type": "object"} if isinstance(wanted, ObjectFormat) else None), "answer", None
 
 
 def read_completion(body: bytes) -> ChatCompletion:
     """Return what ``body`` asks for; raises InvalidRequest, and UnprocessableRequest with the names of what is wrong."""
     raw = read_object(body, such_as='{"model": "auto", "messages": [{"role": "user", "content": "…"}]}')
     return checked(ChatCompletion, {name: value for name, value in raw.items() if value is not None})
+
+
+def request_of(asked: ChatCompletion, owner: str) -> ChatRequest:
+    """Return the request, whose ``messages`` are the whole conversation and which no session keeps."""
+    choice = asked.tool_choice
+    return ChatRequest(
+        prompt="",
+        store=False,
+        owner=owner,
+        models=_chain(asked),
+        parameters=_parameters(asked),
+        on_break="splice" if asked.stream else None,
+        form=Form(
+            tuple(_tool(one.function) for one in asked.tools or ()),
+            choice.function.name if isinstance(choice, NamedChoice) else choice,
+            *_schema(asked),
+        ),
+        messages=_messages(asked.messages),
+    )
+
+
+def _chain(asked: ChatCompletion) -> tuple[str, ...]:
+    if asked.model == AUTO:
+        if asked.fallbacks:
+            raise InvalidRequest("fallbacks follow a model that is named; auto is the configured chain, whole.")
+        return ()
+    return (asked.model, *(asked.fallbacks or ()))
+
+
+def _parameters(asked: ChatCompletion) -> Parameters:
+    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
+    named = (name for name in ChatCompletion.model_fields if name not in Asked.model_fields)
+    extra = {name: value for name in named if (value := getattr(asked, name)) is not None}
+    most = asked.max_completion_tokens or asked.max_tokens
+    return Parameters(asked.temperature, most, asked.top_p, asked.seed, tuple(stop), extra)
+
+
+def _schema(asked: ChatCompletion) -> tuple[dict[str, Any] | None, str, bool | None]:
+    wanted = asked.response_format
+    if isinstance(wanted, SchemaFormat):
+        return wanted.json_schema.schema_, wanted.json_schema.name, wanted.json_schema.strict
+    return ({"type": "object"} if isinstance(wanted, ObjectFormat) else None), "answer", None
 
 
 def _tool(one: FunctionTool) -> Tool:
@@ -315,11 +104,10 @@ def _messages(said: list[Any]) -> tuple[Message, ...]:
 def _message(one: SystemMessage | UserMessage | AssistantMessage, results: tuple[ToolResult, ...]) -> Message:
     name = one.name or ""
     if isinstance(one, AssistantMessage):
-        calls = tuple(
-            Call(call.id, call.function.name, call.function.arguments, call.extra_content or {})
-            for call in one.tool_calls or ()
-        )
-        return Message("assistant", _text(one.content or one.refusal or ""), tool_calls=calls, name=name)
+        calls = one.tool_calls or []
+        provider = next((call.extra_content.provider for call in calls if call.extra_content), "")
+        said = _text(one.content or one.refusal or "")
+        return Message("assistant", said, tool_calls=tuple(map(_call, calls)), name=name, provider=provider)
     if isinstance(one, SystemMessage):
         return Message("system", _text(one.content), name=name)
     if isinstance(one.content, str):
@@ -328,6 +116,10 @@ def _message(one: SystemMessage | UserMessage | AssistantMessage, results: tuple
     images = tuple(part for part in parts if isinstance(part, Attachment))
     order = parts if len(parts) > 1 else ()
     return Message("user", _text(one.content), images, tool_results=results, parts=order, name=name)
+
+
+def _call(one: CallPart) -> Call:
+    return Call(one.id, one.function.name, one.function.arguments, one.extra_content.extra if one.extra_content else {})
 
 
 def _text(content: str | list[Any]) -> str:
@@ -341,7 +133,7 @@ def _text(content: str | list[Any]) -> str:
 
 
 def _image(image: ImageUrl) -> Attachment:
-    found = _DATA.fullmatch(image.url)
+    found = DATA_URL.fullmatch(image.url)
     assert found is not None, "checked when it was read"  # noqa: S101
     media_type = _ALSO.get(found[1], found[1])
     return Attachment("image", media_type=media_type, data=found[2], detail=image.detail)

@@ -42,11 +42,6 @@ _ADVICE: Final = " (auto is the gateway's own choice)"
 _UNPROCESSABLE: Final = 422
 _SERVER: Final = 500
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_HOPELESS: Final = frozenset(
-    {"NO_MODEL_CONFIGURED", "AI_OPTIONS_ERROR", "PROVIDER_ACCESS_ERROR", "PROVIDER_MODEL_NOT_FOUND_ERROR"}
-    | {"PROVIDER_EXCEEDED_QUOTA_ERROR"}
-)
-"""Errors of which the same again a second later helps nobody, though their statuses say that it may."""
 
 
 def completion_json(said: ChatResponse, created: int) -> dict[str, object]:
@@ -143,11 +138,6 @@ def openai_error(told: Mapping[str, Any], status: int) -> tuple[dict[str, object
     if "retryAfter" in told:
         more["retry_after"] = told["retryAfter"]
     return {"error": {**body, **more}}, status
-
-
-def is_hopeless(code: str) -> bool:
-    """Return whether clients that ask again by themselves had better not, after an error of this ``code``."""
-    return code in _HOPELESS
 
 
 def models_json(states: Iterable[ModelState]) -> list[dict[str, object]]:

@@ -38,37 +38,36 @@ if TYPE_CHECKING:
 def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
     """Return the body of ``prompt`` and ``stream`` that asks ``request``, or with ``dry_run`` what it would send.
 
-    What is left to the gateway is left out; the owner, ``on_disconnect`` and ``turn_id`` are no part of a body. Raises
-    InvalidRequest for text that is none, and for ``messages``, which only the OpenAI paths take.
+    What is left to the gateway is left out; the owner, ``on_disconnect`` and ``turn_id`` are no part of a body.
+    Raises InvalidRequest for text that is none, and for what only the OpenAI paths take.
     """
-    if request.messages or request.before:
-        raise InvalidRequest("Whole messages go to a gateway's OpenAI paths.")
-    given, parameters = request, request.parameters
+    if request.messages or request.before or request.parameters.extra:
+        raise InvalidRequest("Whole messages and OpenAI's own parameters go to a gateway's OpenAI paths.")
     body = _given(
-        prompt=given.prompt,
-        sessionId=given.session_id,
-        createSession=given.create_session or None,
-        store=None if given.store else False,
-        context=given.context,
-        temperature=parameters.temperature,
-        maxTokens=parameters.max_tokens,
-        topP=parameters.top_p,
-        seed=parameters.seed,
-        stop=list(parameters.stop) or None,
-        models=list(given.models) or None,
-        history=[_exchange(one) for one in given.history] or None,
-        source=_source(given.source) if given.source != Source() else None,
-        timeout=given.timeout,
-        onBreak=given.on_break,
-        cache=given.cache,
-        replaces=given.replaces,
+        prompt=request.prompt,
+        sessionId=request.session_id,
+        createSession=request.create_session or None,
+        store=None if request.store else False,
+        context=request.context,
+        temperature=request.parameters.temperature,
+        maxTokens=request.parameters.max_tokens,
+        topP=request.parameters.top_p,
+        seed=request.parameters.seed,
+        stop=list(request.parameters.stop) or None,
+        models=list(request.models) or None,
+        history=[_exchange(one) for one in request.history] or None,
+        source=_source(request.source) if request.source != Source() else None,
+        timeout=request.timeout,
+        onBreak=request.on_break,
+        cache=request.cache,
+        replaces=request.replaces,
         dryRun=dry_run or None,
-        **{"continue": given.continues},
-        attachments=[_attachment(one) for one in given.attachments] or None,
-        toolResults=[_tool_result(one) for one in given.tool_results] or None,
-        tools=[_tool(one) for one in given.form.tools] or None,
-        toolChoice=given.form.tool_choice,
-        responseSchema=None if given.form.schema is None else dict(given.form.schema),
+        **{"continue": request.continues},
+        attachments=[_attachment(one) for one in request.attachments] or None,
+        toolResults=[_tool_result(one) for one in request.tool_results] or None,
+        tools=[_tool(one) for one in request.form.tools] or None,
+        toolChoice=request.form.tool_choice,
+        responseSchema=None if request.form.schema is None else dict(request.form.schema),
     )
     return _asked(body)
 
@@ -225,7 +224,8 @@ def session_json(session: Session) -> dict[str, object]:
         {"branch": one.number, "after": one.after, "turns": one.turns, "createdAt": time_json(one.created_at)}
         for one in session.branches
     ]
-    return {**_listed(session), "liveStreamId": session.live_stream_id, "branches": branches}
+    live, turn_id = session.live_stream_id, session.live_turn_id
+    return {**_listed(session), "liveStreamId": live, "liveTurnId": turn_id, "branches": branches}
 
 
 def page_json(page: Page) -> dict[str, object]:
@@ -347,4 +347,4 @@ def _tool_result(one: ToolResult) -> dict[str, object]:
 
 
 def _tool(one: Tool) -> dict[str, object]:
-    return {"name": one.name, "description": one.description, "parameters": dict(one.parameters)}
+    return _given(name=one.name, description=one.description, parameters=dict(one.parameters), strict=one.strict)

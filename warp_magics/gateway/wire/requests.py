@@ -89,6 +89,7 @@ class Function(Body):
     name: str = Field(description="What the model calls it by.")
     description: str = Field(default="", description="What it does, for the model.")
     parameters: dict[str, Any] = Field(default={}, description="The JSON Schema of its arguments.")
+    strict: bool | None = Field(default=None, description="Whether it is held to that; null leaves it to the provider.")
 
 
 class WrappedFunction(Body):

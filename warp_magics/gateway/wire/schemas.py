@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from . import answers, openai_answers, openai_bodies, requests
+from . import answers, openai_answers, openai_requests, requests
 
 
 def schemas(template: str) -> dict[str, dict[str, Any]]:
@@ -16,12 +16,12 @@ def schemas(template: str) -> dict[str, dict[str, Any]]:
 
     What is answered may have more fields in a later version, and is described so.
     """
-    asked, answered = _models(requests, openai_bodies), _models(answers, openai_answers)
+    asked, answered = _models(requests, openai_requests), _models(answers, openai_answers)
     _, whole = models_json_schema([(kind, "validation") for kind in asked + answered], ref_template=template)
     told = {name: _plain(schema) for name, schema in whole["$defs"].items()}
     for kind in answered:
         _open(told[kind.__name__])
-    for kind in _models(openai_bodies):
+    for kind in _models(openai_requests):
         for field in told[kind.__name__]["properties"].values():
             field.setdefault("description", "As in OpenAI's reference.")
     return told
@@ -35,7 +35,7 @@ def _models(*modules: Any) -> list[type[BaseModel]]:
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if kind.__module__ == module.__name__ and issubclass(kind, BaseModel)
     ]
-    return [kind for kind in kinds if kind.model_fields and kind is not openai_bodies.Asked]
+    return [kind for kind in kinds if kind.model_fields and kind is not openai_requests.Asked]
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

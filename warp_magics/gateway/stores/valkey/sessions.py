@@ -93,14 +93,16 @@ class SessionVerbs(Listing):
                 ("HGETALL", self._keys.of(key, "meta")),
                 ("PEXPIRETIME", self._keys.of(key, "meta")),
                 ("LLEN", self._keys.of(key, "turns")),
-                ("GET", self._keys.of(key, "lock")),
+                ("EXISTS", self._keys.of(key, "lock")),
+                ("HMGET", self._keys.of(key, "draft"), "n", "turn"),
             )
         ]
         said = await self._link.pipe(*commands)
-        rows = zip(keys, said[::4], said[1::4], said[2::4], said[3::4], strict=True)
+        each = len(commands) // len(keys)
+        rows = zip(keys, *(said[at::each] for at in range(each)), strict=True)
         return [
-            (meta, records.described(key, meta, expires, size, lock)) if meta else None
-            for key, meta, expires, size, lock in rows
+            (meta, records.described(key, meta, expires, size, _live(held, draft))) if meta else None
+            for key, meta, expires, size, held, draft in rows
         ]
 
     async def create(
@@ -201,6 +203,12 @@ class SessionVerbs(Listing):
 
 def _turns(found: Sequence[bytes]) -> tuple[Turn, ...]:
     return tuple(records.load(one) for one in reversed(found))
+
+
+def _live(held: int, draft: Sequence[bytes | None]) -> tuple[str, str] | None:
+    """Return number and id of the turn that is being answered: one whose lock is gone has nobody who answers it."""
+    n, turn_id = draft
+    return (n.decode(), turn_id.decode()) if held and n and turn_id else None
 
 
 def _event(key: SessionKey, name: bytes, fields: Mapping[bytes, bytes]) -> SessionEvent:
