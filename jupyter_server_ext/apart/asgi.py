@@ -13,7 +13,7 @@ from urllib.parse import quote
 from warp_magics.gateway import errors, wire
 
 from ..rest import bounds
-from ..rest.endpoints import Endpoints, EventStream, Request, Response, error_response
+from ..rest.messages import EventStream, Request, Response, error_response
 from ..rest.openai_api import shaped
 from ..rest.routes import allowed, match, path_of, read_query, unmatched
 from .cors import SAFE_HEADERS, Cors
@@ -21,6 +21,7 @@ from .cors import SAFE_HEADERS, Cors
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
+    from ..rest.endpoints import Endpoints
     from ..rest.routes import Route
     from .guards import Guard
 

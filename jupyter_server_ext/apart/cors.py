@@ -13,7 +13,7 @@ SAFE_HEADERS: Final = {
     "cache-control": "no-store",
 }
 """Of each answer that does not say otherwise: it is what its type says, no page, in no frame and in no cache."""
-_ASKED: Final = ("authorization", "content-type", "idempotency-key", "last-event-id", "user-agent")
+_ASKED: Final = ("authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "user-agent")
 _OPENAIS: Final = ("openai-organization", "openai-project")
 _TOLD: Final = ("retry-after", "x-session-status", "x-stream-id")
 _CLIENTS: Final = "x-stainless-"

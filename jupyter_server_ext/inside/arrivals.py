@@ -15,7 +15,7 @@ from tornado.iostream import StreamClosedError
 
 from warp_magics.gateway import errors, wire
 
-from ..rest.endpoints import Response, error_response
+from ..rest.messages import Response, error_response
 from ..rest.openai_api import BELOW, shaped
 from .bodies import Body, hang_up, has_body
 

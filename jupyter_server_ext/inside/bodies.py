@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from tornado.iostream import StreamClosedError
 
 from ..rest.bounds import BODY_SECONDS, LINGER_SECONDS, too_large
-from ..rest.endpoints import error_response
+from ..rest.messages import error_response
 
 if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
 
-    from ..rest.endpoints import Response
+    from ..rest.messages import Response
 
 _PIECE: Final = 65536
 _LAST_CHUNK: Final = b"0\r\n\r\n"

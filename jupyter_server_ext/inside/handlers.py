@@ -17,7 +17,8 @@ from warp_magics.gateway import errors, wire
 
 from ..rest import routes
 from ..rest.bounds import READER_SECONDS
-from ..rest.endpoints import EventStream, Request, Response, error_response, live
+from ..rest.endpoints import live
+from ..rest.messages import EventStream, Request, Response, error_response
 from ..rest.openai_api import shaped
 from .arrivals import RESOURCE, Arrivals
 from .bodies import close, has_body

@@ -17,7 +17,7 @@ from warp_magics.gateway import errors
 from warp_magics.ways import is_loopback
 
 from ..rest.bounds import too_large
-from ..rest.endpoints import Response
+from ..rest.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

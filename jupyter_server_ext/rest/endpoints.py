@@ -5,11 +5,9 @@ Knows no server: ``routes`` says which path is whose, ``handlers`` adapts it to 
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from warp_magics.gateway import Started, check_session_id, errors, wire
 
@@ -17,13 +15,15 @@ from . import feeds
 from .askings import Askings
 from .bounds import too_large
 from .chunks import Chunks, Pump
+from .messages import EventStream, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from warp_magics.gateway import ChatRequest, ChatResponse, Gateway
+    from warp_magics.gateway import Begun, ChatRequest, ChatResponse, Gateway
 
     from .chunks import T
+    from .messages import Request
     from .metrics import Metrics
 
 PING_SECONDS: Final = 15.0
@@ -36,58 +36,6 @@ STREAM_HEADERS: Final = {
 _PAGE: Final = 50
 _FEED_ID: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 _STREAM_ID: Final = re.compile(r"(?P<session_id>[A-Za-z0-9._-]{1,128})~[0-9]{1,15}")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request whose user is known; ``owner`` is None for a stranger on an open path.
-
-    The names of ``headers`` are in lower case; a name of ``query`` has each value that was given.
-    """
-
-    owner: str | None
-    body: bytes = b""
-    query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def known_owner(self) -> str:
-        """Return the owner on a path that only users reach."""
-        if self.owner is None:
-            raise AssertionError("a path that needs a user was reached without one")
-        return self.owner
-
-    def asked(self, name: str) -> str | None:
-        """Return the first value of ``name`` in the query."""
-        return next(iter(self.query.get(name, ())), None)
-
-    def number(self, name: str) -> int | None:
-        """Return the number ``name`` of the query; raises InvalidRequest for what is none."""
-        said = self.asked(name)
-        if said is not None and not re.fullmatch("[0-9]{1,9}", said):
-            raise errors.InvalidRequest(f"{name} is to be a whole number, not {said[:40]!r}.")
-        return None if said is None else int(said)
-
-    @property
-    def last_event_id(self) -> str | None:
-        """What the reader of a stream has seen last, by its header or else by ``?after=``."""
-        return self.headers.get("last-event-id") or self.asked("after") or None
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer: JSON, or bytes that go out as they are under a content-type of their own; None is an empty body."""
-
-    body: object
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class EventStream:
-    """Server-sent events; close ``chunks`` when the reader leaves."""
-
-    headers: Mapping[str, str]
-    chunks: Chunks[Any]
 
 
 async def live(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every caller
@@ -130,7 +78,8 @@ class Endpoints:
     async def stream(self, request: Request) -> Response | EventStream:
         """``POST api/v1/stream``: what fails before a model has begun, and within the first seconds, has its status.
 
-        With ``resume``, a session and a ``Last-Event-ID`` nothing is asked: that stream is followed. A dry run is answered
+        With ``Prefer: respond-async`` there are no events: 202 once the prompt has its turn, and what fails before that has
+        its status however long it takes. With ``resume``, a session and a ``Last-Event-ID`` nothing is asked: that stream is followed. A dry run is answered
         as by ``prompt``.
         """
         asked = self._ask(request)
@@ -139,11 +88,22 @@ class Endpoints:
             return await self.prompt(request)
         if seen and asked.session_id and self._says(request, "resume"):
             return await self._followed(asked.owner, _stream_of(asked.session_id, seen), seen)
+        if request.prefers("respond-async"):
+            return self._begun(await self.gateway.begin(asked))
         known = {self.session_header: check_session_id(asked.session_id)} if asked.session_id else {}
         pump = Pump.of(self.gateway.stream(asked))
         begun = await self.first(pump)
         headers = self.told(begun) if isinstance(begun, Started) else known
         return self.event_stream(pump, begun, wire.event_bytes, headers, resumable=False)
+
+    def _begun(self, begun: Begun) -> Response:
+        told = {
+            self.session_header: begun.session_id,
+            "x-stream-id": begun.stream_id,
+            "Location": f"streams/{begun.stream_id}",  # as seen from this path, wherever it is served
+            "Preference-Applied": "respond-async",
+        }
+        return Response(wire.begun_json(begun), 202, told)
 
     async def follow(self, request: Request, stream_id: str) -> Response | EventStream:
         """``GET api/v1/streams/{id}``: 204 where nothing is left of it."""
@@ -204,7 +164,8 @@ class Endpoints:
 
     async def history(self, request: Request, session_id: str) -> Response:
         """``GET api/v1/sessions/{id}/history``."""
-        turns = await self.gateway.history(request.known_owner(), session_id, request.number("branch"))
+        branch, last = request.number("branch"), request.number("last")
+        turns = await self.gateway.history(request.known_owner(), session_id, branch, last=last)
         return Response({"turns": [wire.turn_json(turn) for turn in turns]})
 
     async def fork(self, request: Request, session_id: str) -> Response:
@@ -247,7 +208,7 @@ class Endpoints:
         """``GET api/v1/events``: several sessions and their live answers on one connection."""
         sessions = feeds.read_sessions(request.query.get("session", ()))
         after = feeds.read_after(request.query.get("after", ()), sessions)
-        pump = Pump(partial(feeds.merge, self.gateway, request.known_owner(), sessions, after))
+        pump = Pump(partial(feeds.write, self.gateway, request.known_owner(), sessions, after))
         return self.event_stream(pump, await self.first(pump), bytes)
 
     # -- the gateway -------------------------------------------------------------------------------
@@ -334,9 +295,3 @@ def _stream_of(session_id: str, event_id: str) -> str:
     if not (n.isascii() and n.isdigit()):
         raise errors.InvalidRequest(f"The Last-Event-ID {event_id[:40]!r} is not of the form N-K.")
     return f"{session_id}~{n}"
-
-
-def error_response(error: errors.WarpError) -> Response:
-    """Return an error's body, status and ``Retry-After``."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(math.ceil(error.retry_after))}
-    return Response(wire.error_json(error), error.http_status, headers)

@@ -16,7 +16,7 @@ from warp_magics.gateway import Started, check_session_id, errors, wire
 
 from .askings import mark_of
 from .chunks import Pump
-from .endpoints import Response
+from .messages import Response
 from .overlap import again, is_answered, news
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from warp_magics.gateway import ChatRequest, Event, Gateway, Turn
 
-    from .endpoints import Endpoints, EventStream, Request
+    from .endpoints import Endpoints
+    from .messages import EventStream, Request
 
 BELOW: Final = "v1/"
 """Where these paths begin, below ``warp/``."""

@@ -41,6 +41,8 @@ _HEADERS: Final = {
     "x-session-status": "`restarted` where the session had expired, `stateless` where it could not be kept.",
     "Retry-After": "Seconds after which it may work.",
     "Content-Disposition": "The file's name.",
+    "Location": "Where the answer can be followed, as a reference relative to this path.",
+    "Preference-Applied": "`respond-async`.",
 }
 _INTRODUCTION: Final = (
     "Sessions, streams and models of the gateway, below `/warp/` of a Jupyter Server or of `jupyter warp`. "

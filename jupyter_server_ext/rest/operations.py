@@ -89,6 +89,11 @@ KEY: Final = Parameter(
     _ID,
 )
 _LAST: Final = Parameter("Last-Event-ID", "header", "The last event seen, as N-K: only what came after it is sent.")
+_PREFER: Final = Parameter(
+    "Prefer",
+    "header",
+    "`respond-async`: answered once the prompt has its turn; the answer's events are read elsewhere (RFC 7240).",
+)
 _AFTER: Final = Parameter("after", "query", "The same, for those who cannot send the header.")
 _SESSION: Final = {JSON: "Session"}
 
@@ -124,12 +129,17 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
                 _TOLD,
                 _ANSWER_EVENTS,
             ),
+            202: Reply(
+                "With `Prefer: respond-async`: the prompt has its turn, and is answered whoever reads along.",
+                {JSON: "Begun"},
+                (*_TOLD[:2], "Location", "Preference-Applied"),
+            ),
             204: Reply("With `resume` and `Last-Event-ID`: nothing is left of that answer."),
         },
         text="What fails before a model has begun, and within the first 15 seconds, has its HTTP status; later failures are "
         "`error` events. A reader that leaves does not stop an answer of a session.",
         body="Ask",
-        parameters=(KEY, _LAST),
+        parameters=(KEY, _LAST, _PREFER),
         errors=_ASKED,
         sample={"prompt": "And again", "sessionId": "talk", "createSession": True},
     ),
@@ -204,7 +214,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "Sessions",
         "Read its turns, oldest first",
         {200: Reply("Its turns.", {JSON: "History"})},
-        parameters=(Parameter("branch", "query", "Those of this branch instead.", {"type": "integer", "minimum": 1}),),
+        parameters=(
+            Parameter("branch", "query", "Those of this branch instead.", {"type": "integer", "minimum": 1}),
+            Parameter("last", "query", "No more than so many, the newest.", {"type": "integer", "minimum": 1}),
+        ),
         errors=(404,),
     ),
     "POST api/v1/sessions/{sessionId}/fork": Operation(

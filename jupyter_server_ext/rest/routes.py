@@ -12,12 +12,13 @@ from urllib.parse import parse_qsl, unquote
 from warp_magics.gateway import errors
 
 from . import openai_api
-from .endpoints import Endpoints, Response, error_response, live
+from .endpoints import Endpoints, live
+from .messages import Response, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from .endpoints import EventStream, Request
+    from .messages import EventStream, Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,14 @@ from warp_magics.gateway.errors import (
     SessionExists,
     SessionNotFound,
     ShuttingDown,
+    StoreUnavailable,
     StreamBroken,
     StreamNotFound,
 )
 from warp_magics.gateway.remote import RemoteGateway, Waits
 from warp_magics.gateway.types import (
     Attempt,
+    Begun,
     Call,
     ChatRequest,
     ChatResponse,
@@ -622,6 +624,14 @@ STATUS = GatewayStatus("g", "1", configured=True, ok=True, storage={"type": "mem
             Reply(200, {"turns": [wire.turn_json(one) for one in TURNS]}),
             TURNS,
         ),
+        (
+            lambda g: g.history("ann", "s1", 2, last=1),
+            "GET sessions/s1/history",
+            {"branch": "2", "last": "1"},
+            None,
+            Reply(200, {"turns": [wire.turn_json(TURNS[1])]}),
+            TURNS[1:],
+        ),
         (lambda g: g.history("ann", "s1"), "GET sessions/s1/history", {}, None, Reply(200, {"turns": []}), ()),
         (
             lambda g: g.fork("ann", "s1", at="t1", new_id="s2"),
@@ -657,6 +667,34 @@ async def test_each_verb_is_a_request(one, at, call, line, query, body, reply, r
     (seen,) = one.requests
     assert (seen.query, seen.body) == (query, body)
     assert seen.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+BEGUN = Begun("s1", "turn-1", "s1~1")
+
+
+@pytest.mark.asyncio
+async def test_a_prompt_is_begun_and_begun_again_under_its_key_where_that_was_lost(one, two, at):
+    one.says["POST stream"] = [LOST, Reply(202, wire.begun_json(BEGUN))]
+    assert await at(one).begin(ASK) == BEGUN
+    assert headers(one, "idempotency-key") == ["turn-1"] * 2
+    assert headers(one, "prefer") == ["respond-async"] * 2
+    assert one.requests[0].body == {"prompt": "Hi", "sessionId": "s1", "createSession": True}
+    two.says["POST stream"] = Reply(503, {"code": "STORAGE_UNAVAILABLE", "message": "away"})
+    with pytest.raises(StoreUnavailable, match="away"):
+        await at(two).begin(ASK)
+    with pytest.raises(GatewayUnreachable):
+        await at(nowhere()).begin(ASK)
+
+
+@pytest.mark.asyncio
+async def test_a_prompt_that_is_given_up_in_line_is_given_up_there(one, at):
+    one.says["POST stream"] = Silent()
+    waiting = asyncio.create_task(at(one).begin(ASK))
+    await one.came.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.wait_for(one.left.wait(), DEADLINE)
 
 
 @pytest.mark.asyncio

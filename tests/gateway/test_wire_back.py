@@ -25,6 +25,7 @@ from warp_magics.gateway.sse import Decoder, ServerSentEvent
 from warp_magics.gateway.types import (
     Attachment,
     Attempt,
+    Begun,
     Branch,
     Call,
     ChatRequest,
@@ -150,6 +151,7 @@ SESSIONS = st.builds(
     metadata=OBJECTS,
     live_stream_id=maybe(WORD),
     live_turn_id=maybe(WORD),
+    live_prompt=maybe(TEXT),
     branches=tuples(BRANCHES),
 )
 LISTED = SESSIONS.map(
@@ -157,7 +159,7 @@ LISTED = SESSIONS.map(
         **{
             name: getattr(one, name)
             for name in one.__slots__
-            if name not in ("live_stream_id", "live_turn_id", "branches")
+            if name not in ("live_stream_id", "live_turn_id", "live_prompt", "branches")
         }
     )
 )
@@ -286,6 +288,12 @@ def test_metadata_is_allowed_16_kilobytes():
 @given(RESPONSES)
 def test_an_answer_comes_back(said):
     assert wire.response_of(sent(wire.response_json(said))) == said
+
+
+@given(WORD, WORD, WORD)
+def test_a_prompt_that_has_its_turn_comes_back(session, turn, stream):
+    begun = Begun(session, turn, stream)
+    assert wire.begun_of(sent(wire.begun_json(begun))) == begun
 
 
 @given(EVENTS)
@@ -429,6 +437,7 @@ def test_a_session_as_rest_describes_it():
         metadata={"a": 1},
         live_stream_id="s1~3",
         live_turn_id="t3",
+        live_prompt="Why?",
         branches=(Branch(1, "t1", 4, 1.0),),
     )
     listed = {
@@ -446,7 +455,13 @@ def test_a_session_as_rest_describes_it():
         "unpriced": 0,
     }
     branches = [{"branch": 1, "after": "t1", "turns": 4, "createdAt": "1970-01-01T00:00:01.000Z"}]
-    assert wire.session_json(session) == {**listed, "liveStreamId": "s1~3", "liveTurnId": "t3", "branches": branches}
+    assert wire.session_json(session) == {
+        **listed,
+        "liveStreamId": "s1~3",
+        "liveTurnId": "t3",
+        "livePrompt": "Why?",
+        "branches": branches,
+    }
     assert wire.page_json(Page((session,), "c")) == {"sessions": [listed], "nextCursor": "c"}
 
 

@@ -46,8 +46,13 @@ class JupyterProcess:
 
 
 @contextmanager
-def running_jupyter(folder: Path, env: Mapping[str, str]) -> Iterator[JupyterProcess]:
-    """Start one with a token, a port and folders of its own; `env` is added to this process's environment."""
+def running_jupyter(
+    folder: Path, env: Mapping[str, str], alive: str = "warp/api/v1/health/live"
+) -> Iterator[JupyterProcess]:
+    """Start one with a token, a port and folders of its own; `env` is added to this process's environment.
+
+    It is there once the path `alive` answers.
+    """
     token = secrets.token_hex(16)
     folder.mkdir()
     own = {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "JUPYTER_TOKEN": token}
@@ -60,7 +65,7 @@ def running_jupyter(folder: Path, env: Mapping[str, str]) -> Iterator[JupyterPro
             stderr=log,
         )
     try:
-        yield JupyterProcess(process, token, _ready(process, folder), folder / "log")
+        yield JupyterProcess(process, token, _ready(process, folder, alive), folder / "log")
     finally:
         process.terminate()
         try:
@@ -70,7 +75,7 @@ def running_jupyter(folder: Path, env: Mapping[str, str]) -> Iterator[JupyterPro
             process.wait()
 
 
-def _ready(process: subprocess.Popen[bytes], folder: Path) -> str:
+def _ready(process: subprocess.Popen[bytes], folder: Path, alive: str) -> str:
     info = folder / "runtime" / f"jpserver-{process.pid}.json"
     until = time.monotonic() + READY_SECONDS
     while True:
@@ -78,7 +83,7 @@ def _ready(process: subprocess.Popen[bytes], folder: Path) -> str:
         assert time.monotonic() < until, "the server was not ready in time"
         try:
             url = str(json.loads(info.read_bytes())["url"])
-            if httpx.get(f"{url}warp/api/v1/health/live", timeout=5).is_success:
+            if httpx.get(f"{url}{alive}", timeout=5).is_success:
                 return url
         except (OSError, ValueError, httpx.TransportError):
             pass

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from jupyter_server_ext.rest.askings import Askings
-from jupyter_server_ext.rest.endpoints import Endpoints, Request
+from jupyter_server_ext.rest.endpoints import Endpoints
+from jupyter_server_ext.rest.messages import Request
 from jupyter_server_ext.rest.openai_api import chat_completions
 from tests.fakes.provider import Fault, Reply
 from warp_magics.gateway import LocalGateway, load_config

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_server_ext.rest.endpoints import Endpoints, EventStream, Request, error_response
+from jupyter_server_ext.rest.endpoints import Endpoints
+from jupyter_server_ext.rest.messages import EventStream, Request, error_response
 from jupyter_server_ext.rest.openai_api import chat_completions
 from jupyter_server_ext.rest.routes import ROUTES, allowed, match, unmatched
 from tests.fakes.provider import Reply, refused_url

@@ -107,7 +107,9 @@ class TestConfigured:
         assert before.headers["access-control-allow-origin"] == PAGE
         assert before.headers["access-control-allow-methods"] == "GET, PATCH, DELETE"
         allowed = before.headers["access-control-allow-headers"].split(", ")
-        assert {"authorization", "content-type", "last-event-id", "idempotency-key", "x-my-session"} < set(allowed)
+        assert {"authorization", "content-type", "last-event-id", "idempotency-key", "prefer", "x-my-session"} < set(
+            allowed
+        )
         assert {"user-agent", "openai-organization", "openai-project"} < set(allowed), (
             "OpenAI's own client asks for them"
         )

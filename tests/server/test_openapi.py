@@ -209,7 +209,7 @@ async def test_prompts_of_every_kind(configure, fake, told):
     assert (await told("GET", "api/v1/sessions/s/export")).json["turns"]
 
 
-async def test_streams_of_every_kind(told):
+async def test_streams_of_every_kind(told, jp_serverapp):
     ask = {"prompt": "Hello", "sessionId": "s", "createSession": True}
     seen = set()
     for more in (
@@ -224,6 +224,10 @@ async def test_streams_of_every_kind(told):
         await told("GET", f"api/v1/streams/{said.headers['x-stream-id']}")
     assert seen == {"start", "content", "reasoning", "tool_call", "restart", "end", "error"}
     assert (await told("POST", "api/v1/stream", {**ask, "dryRun": True})).json["dryRun"] is True
+    headers = {"Authorization": f"token {jp_serverapp.identity_provider.token}", "Prefer": "respond-async"}
+    begun = await told("POST", "api/v1/stream", ask, headers=headers)
+    assert (begun.status, begun.json["sessionId"]) == (202, "s")
+    await told("GET", f"api/v1/streams/{begun.json['streamId']}")
     assert (await told("GET", "api/v1/streams/s~1")).status == 200
     assert (await told("GET", "api/v1/streams/s~1?after=1-999")).status in {200, 204}
     assert (await told("POST", "api/v1/streams/s~1/stop", b"")).json["status"] == "ended"

@@ -96,6 +96,7 @@ async def test_the_headers_that_matter_go_on_and_the_callers_secrets_do_not(rest
         "Content-Type": "application/json; charset=utf-8",
         "Last-Event-ID": "3-7",
         "Idempotency-Key": "key-1",
+        "Prefer": "respond-async",
         "X-Session-Id": "s",
         "X-Own": "1",
         "User-Agent": "me/1",

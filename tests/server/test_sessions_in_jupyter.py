@@ -37,6 +37,7 @@ async def test_a_session_is_made_as_it_was_asked_for(rest):
         "unpriced": 0,
         "liveStreamId": None,
         "liveTurnId": None,
+        "livePrompt": None,
         "branches": [],
     }
     described = await rest("sessions/ada.1")
@@ -123,11 +124,11 @@ async def test_a_live_answer_is_known_before_its_first_word(rest, fake):
     asking = asyncio.create_task(rest("prompt", {"prompt": "Hi", "sessionId": "s", "createSession": True}))
     await asyncio.to_thread(fake.wait_until, lambda: fake.requests)
     live = (await rest("sessions/s")).json
-    assert live["liveStreamId"] == "s~1"
+    assert (live["liveStreamId"], live["livePrompt"]) == ("s~1", "Hi")
     go_on.set()
     assert (await asking).json["turnId"] == live["liveTurnId"]
     told = (await rest("sessions/s")).json
-    assert (told["liveStreamId"], told["liveTurnId"]) == (None, None)
+    assert (told["liveStreamId"], told["liveTurnId"], told["livePrompt"]) == (None, None, None)
 
 
 async def test_a_rewind_puts_turns_into_a_branch_and_brings_them_back(rest):
@@ -158,6 +159,15 @@ async def test_a_rewind_puts_turns_into_a_branch_and_brings_them_back(rest):
     ):
         said = await rest(f"sessions/s/history?branch={branch}")
         assert (said.status, said.json["code"]) == (status, code), branch
+
+
+async def test_the_newest_turns_alone(rest):
+    await asked(rest, "s", "One", "Two", "Three")
+    assert await prompts_of(rest, "s", "?last=2") == ["Two", "Three"]
+    assert await prompts_of(rest, "s", "?last=9") == ["One", "Two", "Three"]
+    for last in ("0", "-1", "x", "1.5", "", "10000000000"):
+        said = await rest(f"sessions/s/history?last={last}")
+        assert (said.status, said.json["code"]) == (400, "INVALID_REQUEST"), last
 
 
 async def test_a_session_that_is_answering_cannot_be_rewound(rest, configure, open_stream):

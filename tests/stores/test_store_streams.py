@@ -220,18 +220,19 @@ async def test_a_stream_is_live_until_its_last_event_or_its_producers_death(back
 async def test_the_session_tells_of_the_answer_being_made(backend):
     async def live():
         told = await backend.store.session(KEY)
-        return told.live_stream_id, told.live_turn_id
+        return told.live_stream_id, told.live_turn_id, told.live_prompt
 
-    hold = await backend.hold(turn_id="one")
-    assert await live() == ("s1~1", "one")
+    none = (None, None, None)
+    hold = await backend.hold(turn_id="one", prompt="Größe?\n☃")
+    assert await live() == ("s1~1", "one", "Größe?\n☃")
     await backend.append(hold)
-    assert await live() == (None, None)
-    hold = await backend.hold(turn_id="two")
-    assert await live() == ("s1~2", "two")
+    assert await live() == none
+    hold = await backend.hold(turn_id="two", prompt="")
+    assert await live() == ("s1~2", "two", "")
     await backend.store.release(KEY, hold.holder)
-    assert await live() == (None, None)
+    assert await live() == none
     await backend.die(turn_id="three")
-    assert await live() == (None, None), "nobody answers it any more"
+    assert await live() == none, "nobody answers it any more"
 
 
 # -- waiting for more ------------------------------------------------------------------------------

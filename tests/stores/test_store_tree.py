@@ -54,6 +54,19 @@ async def test_turns_are_put_aside_into_a_branch_and_brought_back(backend):
 
 
 @pytest.mark.asyncio
+async def test_the_newest_turns_are_had_alone(backend):
+    said = tuple([await backend.say(prompt) for prompt in "abcd"])
+    for last in range(1, 6):
+        assert await backend.store.turns(KEY, last=last) == said[-last:]
+    tree = await backend.store.tree(KEY)
+    assert await backend.store.graft(KEY, tree.version, Graft(1, (), (Limb(1, said[0].id, 7.5, said[1:]),)), lasting())
+    assert await backend.store.turns(KEY, last=2) == said[:1]
+    assert await backend.store.turns(KEY, 1, last=2) == said[2:]
+    with pytest.raises(BranchNotFound):
+        await backend.store.turns(KEY, 2, last=2)
+
+
+@pytest.mark.asyncio
 async def test_a_session_can_be_taken_back_to_its_beginning(backend):
     said = [await backend.say(prompt) for prompt in "ab"]
     tree = await backend.store.tree(KEY)

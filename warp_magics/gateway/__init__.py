@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .dialects.reading import JsonDecoder, count, read_whole, words
     from .dialects.refusals import Phrase, refusal
     from .exports import export
+    from .feeds import Told, merge
     from .finding import find, is_camel, parsed, server_says
     from .hiding import Environment, hide_keys
     from .local import LocalGateway
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .types import (
         Attachment,
         Attempt,
+        Begun,
         Branch,
         Call,
         ChatRequest,
@@ -75,6 +77,7 @@ _HOMES: Final = {
     "types": (
         "Attachment",
         "Attempt",
+        "Begun",
         "Call",
         "Conversation",
         "Form",
@@ -114,6 +117,7 @@ _HOMES: Final = {
     "dialects.reading": ("JsonDecoder", "count", "read_whole", "words"),
     "dialects.refusals": ("Phrase", "refusal"),
     "exports": ("export",),
+    "feeds": ("Told", "merge"),
     "finding": ("find", "is_camel", "parsed", "server_says"),
     "hiding": ("Environment", "hide_keys"),
     "local": ("LocalGateway",),
@@ -137,6 +141,7 @@ __all__ = [
     "Announcement",
     "Attachment",
     "Attempt",
+    "Begun",
     "Branch",
     "Call",
     "Chances",
@@ -180,6 +185,7 @@ __all__ = [
     "StreamDecoder",
     "TapeGateway",
     "Text",
+    "Told",
     "Tool",
     "ToolCall",
     "ToolResult",
@@ -204,6 +210,7 @@ __all__ = [
     "is_camel",
     "left_out",
     "load_config",
+    "merge",
     "observe",
     "parent_server",
     "parsed",

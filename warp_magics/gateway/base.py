@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from .types import (
+        Begun,
         ChatRequest,
         ChatResponse,
         Event,
@@ -49,6 +50,14 @@ class Gateway(Protocol):
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Yield an answer's events as they come; what fails before a model has begun raises."""
+
+    async def begin(self, request: ChatRequest) -> Begun:
+        """Return once ``request`` has its turn in its session; the answer is then made whoever reads it, or nobody.
+
+        Raises what is wrong before that, StoreUnavailable where no stream could be followed, and InvalidRequest for
+        an answer that is not to be kept; what fails later is told to those who follow the stream or watch the
+        session. Begun again with the same turn id it is not asked anew. Cancelled in line it gives up its place.
+        """
 
     async def preview(self, request: ChatRequest) -> Preview:
         """Return what ``request`` would send, and about what it would cost; nothing is sent, kept or counted."""
@@ -100,8 +109,13 @@ class Gateway(Protocol):
     async def delete(self, owner: str, session_id: str) -> None:
         """Stop a live answer, then remove the session, its turns, logs and branches."""
 
-    async def history(self, owner: str, session_id: str, branch: int | None = None) -> tuple[Turn, ...]:
-        """Return a session's turns, or a branch's, oldest first; raises BranchNotFound."""
+    async def history(
+        self, owner: str, session_id: str, branch: int | None = None, *, last: int | None = None
+    ) -> tuple[Turn, ...]:
+        """Return a session's turns, or a branch's, oldest first; of many the newest ``last``, at least 1.
+
+        Raises BranchNotFound.
+        """
 
     async def fork(self, owner: str, session_id: str, *, at: str | None = None, new_id: str | None = None) -> Session:
         """Make a session with this one's turns up to and with ``at`` (None: all); raises TurnNotFound, SessionExists."""

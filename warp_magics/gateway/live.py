@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import FenceLost, StoreUnavailable
 from .signals import tell
-from .types import Ended, Failed
+from .types import Begun, Ended, Failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -75,15 +75,20 @@ class Shown:
 class Live:
     """One answer being made: its log here, its log in the store, and the task that makes it."""
 
-    def __init__(self, owner: str, turn_id: str, session_id: str | None) -> None:
+    def __init__(self, owner: str, turn_id: str, session_id: str | None, *, unread: bool = False) -> None:
         self.owner = owner
         self.turn_id = turn_id
         self.session_id = session_id
         """As its asker gave it."""
+        self.unread = unread
+        """True where whoever asks reads nothing here: an answer that cannot be followed is then of no use."""
         self.askers = 0
         self.stream_id: str | None = None
         self.made_as: str | None = None
         """The stream that is shown here, where another answer than one of ours is."""
+        self.begun: Begun | None = None
+        self.placed = asyncio.Event()
+        """Set once ``begun`` says which turn this is, or it is known that it is none."""
         self.task: asyncio.Task[None] | None = None
         self.stoppable = True
         """False once only the storing is left: what has come is never dropped for a stop that comes late."""
@@ -100,7 +105,14 @@ class Live:
         """Take on the turn's number, from which events have their ids; log them from now on, where it is kept."""
         self.stream_id, self._prefix = opened.stream_id, str(opened.n)
         if opened.hold is not None:
+            self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
             self._writing = asyncio.create_task(self._write(store, opened.hold, lives))
+        self.placed.set()
+
+    def is_elsewhere(self, begun: Begun) -> None:
+        """Take it that this turn has its answer already, which is what is shown here."""
+        self.begun, self.made_as = begun, begun.stream_id
+        self.placed.set()
 
     def put(self, event: Event) -> None:
         """Give ``event`` the next id and show it as soon as it may be seen."""
@@ -129,6 +141,7 @@ class Live:
             self._writing.cancel()
             self._writing = None
         self.put(event)
+        self.placed.set()
 
     @property
     def behind(self) -> bool:

@@ -113,10 +113,12 @@ class Sessions:
                 await self._stop(owner, live)
         await self._store.delete(key)
 
-    async def history(self, owner: str, session_id: str, branch: int | None) -> tuple[Turn, ...]:
+    async def history(self, owner: str, session_id: str, branch: int | None, last: int | None) -> tuple[Turn, ...]:
         """See Gateway."""
         key = _key(owner, session_id)
-        turns = await self._store.turns(key, branch)
+        if last is not None and last < 1:
+            raise InvalidRequest("last is a whole number of at least 1.")
+        turns = await self._store.turns(key, branch, last)
         await self._orphans.look(key)
         return turns
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .stores.base import Store
     from .streams import Answers
     from .terms import Terms
-    from .types import ChatRequest, ChatResponse, Event, Page, Session, SessionEvent, Turn, UsageRow
+    from .types import Begun, ChatRequest, ChatResponse, Event, Page, Session, SessionEvent, Turn, UsageRow
 
 
 class StoredGateway(Gateway):
@@ -56,6 +56,10 @@ class StoredGateway(Gateway):
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway."""
         return self._streams.stream(request)
+
+    async def begin(self, request: ChatRequest) -> Begun:
+        """See Gateway."""
+        return await self._streams.begin(request)
 
     def follow(self, owner: str, stream_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
         """See Gateway."""
@@ -105,9 +109,11 @@ class StoredGateway(Gateway):
         """See Gateway."""
         await self._sessions.delete(owner, session_id)
 
-    async def history(self, owner: str, session_id: str, branch: int | None = None) -> tuple[Turn, ...]:
+    async def history(
+        self, owner: str, session_id: str, branch: int | None = None, *, last: int | None = None
+    ) -> tuple[Turn, ...]:
         """See Gateway."""
-        return await self._sessions.history(owner, session_id, branch)
+        return await self._sessions.history(owner, session_id, branch, last)
 
     async def fork(self, owner: str, session_id: str, *, at: str | None = None, new_id: str | None = None) -> Session:
         """See Gateway."""

@@ -15,7 +15,7 @@ from .outcome import Outcome
 from .signals import tell
 from .tails import position_of, stream_key
 from .turns import Before
-from .types import Failed
+from .types import Begun, Failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("warp_magics.streams")
 
 _NOT_SENT: Final = "The prompt was stopped before it was sent."
+_NOT_FOLLOWED: Final = "An answer that is not kept cannot be followed: ask for its stream, or for the whole of it."
 _STOP_SECONDS: Final = 15.0
 """How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
 
@@ -92,6 +93,27 @@ class Streams:
             if not keep and not live.askers:  # another may have asked again, once its line had broken
                 await _stopped(live)
 
+    async def begin(self, request: ChatRequest) -> Begun:
+        """See Gateway."""
+        if not request.store:
+            raise InvalidRequest(_NOT_FOLLOWED)
+        turn_id = self._turns.new_id(request)
+        live = self._asked(request, turn_id) or self._start(request, turn_id, unread=True)
+        live.askers += 1  # for good, once it has its turn: no reader's leaving is to end what others may follow
+        try:
+            await live.placed.wait()
+        finally:
+            if live.begun is None:
+                live.askers -= 1
+                if not live.placed.is_set() and not live.askers:
+                    await _stopped(live)
+        if live.begun is not None:
+            return live.begun
+        match live.shown.events[:1]:
+            case [Failed(error=error)]:
+                raise error
+        raise StoreUnavailable(_NOT_FOLLOWED)  # somebody reads it as it is made without a store
+
     async def follow(self, owner: str, stream_id: str, after: str | None) -> AsyncGenerator[Event, None]:
         """See Gateway."""
         key, n = stream_key(owner, stream_id)
@@ -142,11 +164,11 @@ class Streams:
         turn = request.owner, request.session_id, turn_id
         return next((live for live in self._live if (live.owner, live.session_id, live.turn_id) == turn), None)
 
-    def _start(self, request: ChatRequest, turn_id: str) -> Live:
+    def _start(self, request: ChatRequest, turn_id: str, *, unread: bool = False) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
         self._answers.expect(request)  # a model nobody has must not cost the session a turn
-        live = Live(request.owner, turn_id, request.session_id)
+        live = Live(request.owner, turn_id, request.session_id, unread=unread)
         live.task = asyncio.create_task(self._produce(live, request))
         self._live.add(live)
         live.task.add_done_callback(lambda task: self._finished(live, task))
@@ -165,8 +187,9 @@ class Streams:
 
     async def _produce(self, live: Live, request: ChatRequest) -> None:
         try:
-            opened = await self._turns.open(request, live.turn_id, self.stop)
+            opened = await self._turns.open(request, live.turn_id, self.stop, unread=live.unread)
             if isinstance(opened, Before):
+                live.is_elsewhere(Begun(opened.key.id, request.continues or live.turn_id, opened.stream_id))
                 await self._again(live, opened)
                 return
         except WarpError as error:
@@ -210,9 +233,8 @@ class Streams:
 
     async def _again(self, live: Live, before: Before) -> None:
         """Show the answer that this turn has got already, from wherever it is made or kept."""
-        live.made_as = f"{before.key.id}~{before.n}"
         try:
-            async for event in self.follow(before.key.owner, live.made_as, None):
+            async for event in self.follow(before.key.owner, before.stream_id, None):
                 live.relay([event])
         except StreamNotFound:  # its log has expired, its turn has not
             tree = await self._store.tree(before.key)

@@ -40,6 +40,7 @@ _AGAIN_SECONDS: Final = 0.5  # of a store that comes back a holder is to be hear
 _RETRY_SECONDS: Final = 1.2  # longer than a store in trouble is left alone
 _PERSISTENCE_SECONDS: Final = 60.0  # how long a turn is tried to be stored, or given back: a fail-over takes seconds
 WITHOUT_HISTORY: Final = "storage unavailable, answered without history"
+UNHEARD: Final = "Nothing was asked, for an answer that nobody reads has to be kept"
 STARTED_AGAIN: Final = "session expired, started again"
 NOT_STORED: Final = "the turn could not be stored"
 NOT_COPIED: Final = "the turn is stored, but not yet on as many replicas as storage.wait_replicas asks for"
@@ -73,6 +74,11 @@ class Before:
 
     key: SessionKey
     n: int
+
+    @property
+    def stream_id(self) -> str:
+        """``{sessionId}~{N}``."""
+        return f"{self.key.id}~{self.n}"
 
 
 def is_session_id(text: str) -> bool:
@@ -117,12 +123,13 @@ class Turns:
             raise InvalidRequest("A turn's id has 1 to 128 characters of A-Z a-z 0-9 . _ -.")
         return request.turn_id
 
-    async def open(self, request: ChatRequest, turn_id: str, stop: Stop) -> Opened | Before:
+    async def open(self, request: ChatRequest, turn_id: str, stop: Stop, *, unread: bool = False) -> Opened | Before:
         """Give a prompt its turn: the session's next number and the turns before it.
 
         Waits in line while others have the session; with ``stop``, an answer to the same source that it is to replace
         is stopped first. Raises InvalidRequest, InvalidSessionId, SessionNotFound, SessionBusy, TurnNotFound; a store
-        that is down is no error: the turn is answered without history and says so, unless there is no prompt without it.
+        that is down is no error: the turn is answered without history and says so, unless there is no prompt without it, or
+        it is ``unread`` but for its log.
         """
         policy.check(request)
         if not request.store:
@@ -135,6 +142,8 @@ class Turns:
         except StoreUnavailable as error:
             if request.continues is not None:
                 raise
+            if unread:
+                raise StoreUnavailable(f"{UNHEARD}: {error.message}") from error
             tell(log, "store_unavailable", level=logging.WARNING, reason=error.message)
             return Opened(
                 turn_id,

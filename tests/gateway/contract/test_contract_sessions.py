@@ -7,7 +7,7 @@ import pytest
 
 from tests.gateway.contract.world import OWNER, PATIENCE, asking, new_id
 from tests.gateway.kit import read, until
-from warp_magics.gateway.errors import BranchNotFound, SessionNotFound, StreamNotFound
+from warp_magics.gateway.errors import BranchNotFound, InvalidRequest, SessionNotFound, StreamNotFound
 from warp_magics.gateway.types import Result, SessionEvent, SessionKey
 
 pytestmark = pytest.mark.asyncio
@@ -99,6 +99,20 @@ async def test_a_live_answer_is_stopped_when_its_session_is_deleted(gateway, the
     await until(lambda: there.calls(model)[0].disconnected_at)
     with pytest.raises(SessionNotFound):
         await gateway.session(OWNER, sid)
+
+
+async def test_the_newest_turns_are_read_alone_oldest_first(gateway, there, sid):
+    for prompt in ("one", "two", "three"):
+        await gateway.ask(asking(prompt, sid, there.name()))
+    turns = await gateway.history(OWNER, sid)
+    for last in (1, 2, 3, 4):
+        assert await gateway.history(OWNER, sid, last=last) == turns[-last:]
+    await gateway.rewind(OWNER, sid, turns[0].id)
+    assert await gateway.history(OWNER, sid, last=2) == turns[:1]
+    assert await gateway.history(OWNER, sid, 1, last=1) == turns[2:]
+    for last in (0, -1):
+        with pytest.raises(InvalidRequest):
+            await gateway.history(OWNER, sid, last=last)
 
 
 # -- many

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..base import Chances
     from ..sse import ServerSentEvent
     from ..types import (
+        Begun,
         ChatRequest,
         ChatResponse,
         Event,
@@ -104,6 +105,20 @@ class RemoteGateway(Gateway):
                 await self._stop_left((so_far.started and so_far.started.stream_id) or turn_id)
             raise
 
+    async def begin(self, request: ChatRequest) -> Begun:
+        """See Gateway."""
+        policy.check(request)
+        headers = {"Idempotency-Key": request.turn_id or self._new_id(), "Prefer": "respond-async"}
+        call = Call("POST", "stream", wire.ask_bytes(request), headers)
+        patience, sent = Patience(self._chances, self._waits.progress), False
+        while True:
+            try:
+                return self._told(wire.begun_of, await self._line.fetch(call))
+            except Lost as lost:
+                sent = sent or lost.sent
+                if not (sent and await patience.wait()):
+                    raise _unreachable(lost) from lost
+
     async def preview(self, request: ChatRequest) -> Preview:
         """See Gateway."""
         return self._told(wire.preview_of, await self._call("POST", "prompt", wire.ask_bytes(request, dry_run=True)))
@@ -174,9 +189,17 @@ class RemoteGateway(Gateway):
         """See Gateway."""
         await self._call("DELETE", path("sessions", session_id), done=SessionNotFound)
 
-    async def history(self, owner: str, session_id: str, branch: int | None = None) -> tuple[Turn, ...]:  # noqa: ARG002
+    async def history(
+        self,
+        owner: str,  # noqa: ARG002
+        session_id: str,
+        branch: int | None = None,
+        *,
+        last: int | None = None,
+    ) -> tuple[Turn, ...]:
         """See Gateway."""
-        query = {} if branch is None else {"branch": str(branch)}
+        asked = {"branch": branch, "last": last}
+        query = {name: str(number) for name, number in asked.items() if number is not None}
         return self._told(wire.turns_of, await self._call("GET", path("sessions", session_id, "history"), query=query))
 
     async def fork(self, owner: str, session_id: str, *, at: str | None = None, new_id: str | None = None) -> Session:

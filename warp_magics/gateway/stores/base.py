@@ -237,8 +237,8 @@ class Store(Shared, Protocol):
 
     # -- sessions ----------------------------------------------------------------------------------
 
-    async def turns(self, key: SessionKey, branch: int | None = None) -> tuple[Turn, ...]:
-        """Return all turns, oldest first; raises SessionNotFound, BranchNotFound."""
+    async def turns(self, key: SessionKey, branch: int | None = None, last: int | None = None) -> tuple[Turn, ...]:
+        """Return all turns, or the newest ``last`` (at least 1), oldest first; raises SessionNotFound, BranchNotFound."""
 
     async def session(self, key: SessionKey) -> Session:
         """Return its description; raises SessionNotFound."""

@@ -152,14 +152,13 @@ class MemoryStore(MemoryModels, MemoryAnswers, Store):
 
     # -- sessions ----------------------------------------------------------------------------------
 
-    async def turns(self, key: SessionKey, branch: int | None = None) -> tuple[Turn, ...]:
+    async def turns(self, key: SessionKey, branch: int | None = None, last: int | None = None) -> tuple[Turn, ...]:
         """See Store."""
         kept = self._shelf.found(key)
-        if branch is None:
-            return tuple(kept.turns)
-        if branch not in kept.branches:
+        if branch is not None and branch not in kept.branches:
             raise BranchNotFound(f"The session {key.id!r} has no branch {branch}.")
-        return kept.branches[branch].turns
+        turns = kept.turns if branch is None else kept.branches[branch].turns
+        return tuple(turns if last is None else turns[-last:])
 
     async def session(self, key: SessionKey) -> Session:
         """See Store."""

@@ -180,6 +180,7 @@ class Kept:
             metadata=dict(self.metadata),
             live_stream_id=f"{key.id}~{held.begun.n}" if held else None,
             live_turn_id=held.draft.turn_id if held else None,
+            live_prompt=held.draft.prompt if held else None,
             branches=tuple(Branch(limb.number, limb.after, len(limb.turns), limb.created_at) for limb in limbs),
             unpriced=self.unpriced,
         )

@@ -170,9 +170,12 @@ def _usage_row(key: str, row: Mapping[str, float]) -> UsageRow:
 
 
 def described(
-    key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, turns: int, live: tuple[str, str] | None
+    key: SessionKey, meta: Mapping[bytes, bytes], expires_ms: int, turns: int, live: tuple[str, str, str] | None
 ) -> Session:
-    """Return the description that a session's hash in Valkey holds, without branches; ``live`` is a turn's n and id."""
+    """Return the description that a session's hash in Valkey holds, without branches.
+
+    ``live`` is number, id and prompt of the turn that is being answered.
+    """
     told = {name.decode(): value for name, value in meta.items()}
     return Session(
         key=key,
@@ -188,6 +191,7 @@ def described(
         metadata=orjson.loads(told["metadata"]) if "metadata" in told else {},
         live_stream_id=f"{key.id}~{live[0]}" if live else None,
         live_turn_id=live[1] if live else None,
+        live_prompt=live[2] if live else None,
         unpriced=int(told.get("unpriced", 0)),
     )
 

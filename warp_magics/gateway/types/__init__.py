@@ -2,6 +2,7 @@
 
 from .answers import (
     Attempt,
+    Begun,
     ChatResponse,
     Ended,
     Event,
@@ -49,6 +50,7 @@ from .states import (
 __all__ = [
     "Attachment",
     "Attempt",
+    "Begun",
     "Branch",
     "Call",
     "ChatRequest",

@@ -74,6 +74,15 @@ class ChatResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A prompt that has its turn: where its answer is followed, and as what it is kept."""
+
+    session_id: str
+    turn_id: str
+    stream_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A model has begun to answer."""
 

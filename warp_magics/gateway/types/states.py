@@ -28,8 +28,8 @@ class Branch:
 class Session:
     """A session's description; ``ttl`` is in seconds without use, ``usage`` and ``cost`` of all turns it ever had.
 
-    ``unpriced`` counts those whose price is not known: ``cost`` is without them. The ``live`` ids are of the turn that
-    is being answered, from the moment that it has the session.
+    ``unpriced`` counts those whose price is not known: ``cost`` is without them. What is ``live`` is of the turn that
+    is being answered, from the moment that it has the session; of one that is gone on with the prompt is empty.
     """
 
     key: SessionKey
@@ -45,6 +45,7 @@ class Session:
     metadata: Mapping[str, object] = field(default_factory=dict)
     live_stream_id: str | None = None
     live_turn_id: str | None = None
+    live_prompt: str | None = None
     branches: tuple[Branch, ...] = ()
     unpriced: int = 0
 

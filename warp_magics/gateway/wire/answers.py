@@ -62,6 +62,14 @@ class Answer(Body):
     value: Any = _maybe("What the text says, where a `responseSchema` was asked for.")
 
 
+class Begun(Body):
+    """A prompt that has its turn, and is being answered."""
+
+    session_id: str = Field(description="Its session.")
+    turn_id: str = Field(description="Its turn.")
+    stream_id: str = Field(description="What its answer is followed by.")
+
+
 class ImageName(Body):
     """An image, without its content."""
 
@@ -127,6 +135,7 @@ class Session(ListedSession):
 
     live_stream_id: str | None = Field(description="The answer that is being made; null: none is.")
     live_turn_id: str | None = Field(description="Its turn, whether the answer has begun or not; null: none is made.")
+    live_prompt: str | None = Field(description="Its prompt, empty where it goes on with a turn; null: none is made.")
     branches: list[Branch] = Field(description="What rewinds have put aside.")
 
 

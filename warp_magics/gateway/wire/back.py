@@ -16,15 +16,13 @@ from ..errors import BodyTooLarge, GatewayRefused, GatewayUnreachable, NotFound,
 from ..types import (
     Attachment,
     Attempt,
+    Begun,
     Branch,
     Call,
     ChatResponse,
     Ended,
     Failed,
-    GatewayStatus,
-    ModelState,
     Page,
-    Price,
     Reasoning,
     Restarted,
     Result,
@@ -38,8 +36,6 @@ from ..types import (
     ToolResult,
     Turn,
     Usage,
-    UsageRow,
-    Window,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +91,12 @@ def response_of(body: dict[str, Any]) -> ChatResponse:
         first_token=body.get("firstToken"),
         value=body.get("value"),
     )
+
+
+@reader
+def begun_of(body: dict[str, Any]) -> Begun:
+    """Return what ``begun_json`` wrote."""
+    return Begun(body["sessionId"], body["turnId"], body["streamId"])
 
 
 @reader
@@ -231,6 +233,7 @@ def session_of(body: dict[str, Any], owner: str) -> Session:
         metadata=dict(body["metadata"]),
         live_stream_id=body.get("liveStreamId"),
         live_turn_id=body.get("liveTurnId"),
+        live_prompt=body.get("livePrompt"),
         branches=tuple(
             Branch(one["branch"], one["after"], one["turns"], _time(one["createdAt"]))
             for one in body.get("branches", ())
@@ -258,62 +261,6 @@ def session_event_of(sse: ServerSentEvent) -> SessionEvent | None:
         stream_id=data.get("streamId"),
         turn_id=data.get("turnId"),
         status=data.get("status"),
-    )
-
-
-# -- the gateway's state ---------------------------------------------------------------------------
-
-
-@reader
-def model_of(body: dict[str, Any]) -> ModelState:
-    """Return the model that ``model_json`` wrote."""
-    rate, tokens = body["limits"].get("rate"), body["limits"].get("tokens")
-    return ModelState(
-        model=body["model"],
-        alias=body["alias"],
-        in_chain=body["inChain"],
-        state=body["state"],
-        reason=body.get("reason"),
-        restores_in=body.get("restoresIn"),
-        window=Window(rate["max"], rate["timeWindow"]) if rate else None,
-        left=rate["left"] if rate else None,
-        token_window=Window(tokens["max"], tokens["timeWindow"]) if tokens else None,
-        tokens_left=tokens["left"] if tokens else None,
-        price=Price(**body["price"]) if body["price"] else None,
-    )
-
-
-@reader
-def models_of(body: dict[str, Any]) -> tuple[ModelState, ...]:
-    """Return the models that ``models`` lists."""
-    return tuple(map(model_of, body["models"]))
-
-
-@reader
-def usage_of(body: dict[str, Any]) -> tuple[UsageRow, ...]:
-    """Return what ``usage`` lists."""
-    by = body["by"]
-    rows = body["usage"]
-    return tuple(
-        UsageRow(one[by], one["answers"], usage_from(one["usage"]), one["cost"], one["unpriced"]) for one in rows
-    )
-
-
-@reader
-def status_of(body: dict[str, Any]) -> GatewayStatus:
-    """Return what ``status_json`` wrote; where its configuration is, a gateway elsewhere does not say.
-
-    Raises GatewayRefused for what a stranger is told.
-    """
-    if body.keys() == {"status"}:
-        raise GatewayRefused("The gateway takes us for a stranger. Set WARP_GATEWAY_TOKEN to a token that it knows.")
-    return GatewayStatus(
-        gateway_id=body["gatewayId"],
-        version=body["version"],
-        configured=body["configured"],
-        ok=body["status"] == "ok",
-        reasons=tuple(body["reasons"]),
-        storage=dict(body["storage"]),
     )
 
 

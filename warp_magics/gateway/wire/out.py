@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
 
     from ..types import (
         Attachment,
+        Begun,
         Call,
         ChatRequest,
         ChatResponse,
         Event,
         Exchange,
-        GatewayStatus,
-        ModelState,
         Page,
         Session,
         SessionEvent,
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
         ToolResult,
         Turn,
         Usage,
-        UsageRow,
     )
 
 
@@ -63,7 +60,7 @@ def ask_bytes(request: ChatRequest, *, dry_run: bool = False) -> bytes:
         replaces=request.replaces,
         dryRun=dry_run or None,
         **{"continue": request.continues},
-        attachments=[_attachment(one) for one in request.attachments] or None,
+        attachments=[attachment_json(one) for one in request.attachments] or None,
         toolResults=[_tool_result(one) for one in request.tool_results] or None,
         tools=[_tool(one) for one in request.form.tools] or None,
         toolChoice=request.form.tool_choice,
@@ -96,7 +93,7 @@ def rewind_bytes(to: str) -> bytes:
 def _exchange(one: Exchange) -> dict[str, object]:
     return {"prompt": one.prompt, "response": one.response} | _given(
         model=one.model,
-        attachments=[_attachment(file) for file in one.attachments] or None,
+        attachments=[attachment_json(file) for file in one.attachments] or None,
         toolCalls=[_call(call) for call in one.tool_calls] or None,
         toolResults=[_tool_result(result) for result in one.tool_results] or None,
     )
@@ -135,9 +132,14 @@ def response_json(said: ChatResponse) -> dict[str, object]:
     return body | told | _given(value=said.value)
 
 
+def begun_json(begun: Begun) -> dict[str, object]:
+    """Return what is told of a prompt that has its turn."""
+    return {"sessionId": begun.session_id, "turnId": begun.turn_id, "streamId": begun.stream_id}
+
+
 def event_bytes(event: Event) -> bytes:
     """Return ``event`` as one server-sent event, one line of JSON in it."""
-    name, data = _event(event)
+    name, data = event_parts(event)
     return encode(orjson.dumps(data).decode(), event=name, id=event.id)
 
 
@@ -146,7 +148,8 @@ def failure_bytes(error: WarpError) -> bytes:
     return event_bytes(Failed(error))
 
 
-def _event(event: Event) -> tuple[str, dict[str, object]]:  # noqa: PLR0911 - a case an event
+def event_parts(event: Event) -> tuple[str, dict[str, object]]:  # noqa: PLR0911 - a case an event
+    """Return the name and the data under which ``event`` is told."""
     match event:
         case Text(text=text):
             return "content", {"response": text}
@@ -200,7 +203,7 @@ def turn_json(turn: Turn) -> dict[str, object]:
         "turnId": turn.id,
         "n": turn.n,
         "prompt": turn.prompt,
-        "attachments": [_attachment(one) for one in turn.attachments],
+        "attachments": [attachment_json(one) for one in turn.attachments],
         "toolResults": [_tool_result(one) for one in turn.tool_results],
         "response": turn.response,
         "toolCalls": [_call(call) for call in turn.tool_calls],
@@ -224,8 +227,12 @@ def session_json(session: Session) -> dict[str, object]:
         {"branch": one.number, "after": one.after, "turns": one.turns, "createdAt": time_json(one.created_at)}
         for one in session.branches
     ]
-    live, turn_id = session.live_stream_id, session.live_turn_id
-    return {**_listed(session), "liveStreamId": live, "liveTurnId": turn_id, "branches": branches}
+    live = {
+        "liveStreamId": session.live_stream_id,
+        "liveTurnId": session.live_turn_id,
+        "livePrompt": session.live_prompt,
+    }
+    return {**_listed(session), **live, "branches": branches}
 
 
 def page_json(page: Page) -> dict[str, object]:
@@ -252,50 +259,13 @@ def _listed(session: Session) -> dict[str, object]:
 
 def session_event_bytes(event: SessionEvent) -> bytes:
     """Return what happened to a session as one server-sent event."""
+    return encode(orjson.dumps(session_event_json(event)).decode(), event=event.kind, id=event.id)
+
+
+def session_event_json(event: SessionEvent) -> dict[str, object]:
+    """Return the data of what happened to a session."""
     told = _given(streamId=event.stream_id, turnId=event.turn_id, status=event.status)
-    return encode(orjson.dumps({"sessionId": event.session_id, **told}).decode(), event=event.kind, id=event.id)
-
-
-# -- the gateway's state ---------------------------------------------------------------------------
-
-
-def model_json(state: ModelState) -> dict[str, object]:
-    """Return a configured model as ``models`` lists it; durations in seconds."""
-    windows = {"rate": (state.window, state.left), "tokens": (state.token_window, state.tokens_left)}
-    body: dict[str, object] = {
-        "model": state.model,
-        "provider": state.model.partition(":")[0],
-        "alias": state.alias,
-        "inChain": state.in_chain,
-        "state": state.state,
-        "limits": {
-            name: {"max": window.max, "timeWindow": window.seconds, "left": left}
-            for name, (window, left) in windows.items()
-            if window
-        },
-        "price": asdict(state.price) if state.price else None,
-    }
-    if state.state != "ready":
-        body |= {"reason": state.reason, "restoresIn": state.restores_in}
-    return body
-
-
-def usage_row_json(row: UsageRow, by: str) -> dict[str, object]:
-    """Return what was used, as ``usage`` lists it by model, session or day."""
-    told = {by: row.key, "answers": row.answers, "usage": usage_json(row.usage), "cost": row.cost}
-    return {**told, "unpriced": row.unpriced}
-
-
-def status_json(status: GatewayStatus) -> dict[str, object]:
-    """Return what ``health/ready`` tells a user."""
-    return {
-        "status": "ok" if status.ok else "degraded",
-        "reasons": list(status.reasons),
-        "gatewayId": status.gateway_id,
-        "version": status.version,
-        "configured": status.configured,
-        "storage": dict(status.storage),
-    }
+    return {"sessionId": event.session_id, **told}
 
 
 def usage_json(usage: Usage) -> dict[str, int]:
@@ -337,7 +307,8 @@ def _call(call: Call) -> dict[str, object]:
     return {**body, "extra": dict(call.extra)} if call.extra else body
 
 
-def _attachment(one: Attachment) -> dict[str, object]:
+def attachment_json(one: Attachment) -> dict[str, object]:
+    """Return what goes along with a prompt as an ask takes it."""
     body = {"kind": one.kind, "name": one.name, "mediaType": one.media_type}
     return {**body, "text": one.text} if one.kind == "text" else {**body, "data": one.data}
 

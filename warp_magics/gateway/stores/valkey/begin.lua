@@ -1,7 +1,7 @@
 -- needs session.lua
 -- A turn asks for its session, first come, first served: take the lock, give the turn its number, read those before.
--- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json
-local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json = unpack(ARGV)
+-- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json prompt
+local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json, prompt = unpack(ARGV)
 if tonumber(NOW) > tonumber(deadline) then
   return {'late'}  -- nobody waits for this turn any more
 end
@@ -73,7 +73,8 @@ local n = redis.call('HINCRBY', META, 'n', 1)
 redis.call('HDEL', QUEUE, holder)
 redis.call('UNLINK', BASE .. ':stream:' .. whole(n))  -- a log that outlived a session which was evicted
 redis.call('SET', LOCK, n .. ' ' .. holder, 'PX', lease)
-redis.call('HSET', DRAFT, 'n', n, 'holder', holder, 'turn', turn_id, 'began', NOW, 'json', draft_json, 'status', status)
+redis.call('HSET', DRAFT, 'n', n, 'holder', holder, 'turn', turn_id, 'began', NOW, 'json', draft_json, 'status', status,
+  'prompt', prompt)  -- apart: the JSON may hold megabytes of attachments, which no description should have to read
 redis.call('HSETNX', META, 'title', title)
 redis.call('HSET', META, 'updated', NOW)
 redis.call('HDEL', META, 'stop')

@@ -30,11 +30,12 @@ _ALL: Final = (0, -1)
 class SessionVerbs(Listing):
     """The verbs of Store about sessions."""
 
-    async def turns(self, key: SessionKey, branch: int | None = None) -> tuple[Turn, ...]:
+    async def turns(self, key: SessionKey, branch: int | None = None, last: int | None = None) -> tuple[Turn, ...]:
         """See Store."""
+        newest = _ALL if last is None else (0, last - 1)  # the newest stands first
         what = "turns" if branch is None else f"branch:{branch}"
         exists, found = await self._link.pipe(
-            ("EXISTS", self._keys.of(key, "meta")), ("LRANGE", self._keys.of(key, what), *_ALL)
+            ("EXISTS", self._keys.of(key, "meta")), ("LRANGE", self._keys.of(key, what), *newest)
         )
         if not exists:
             raise records.no_session(key.id)
@@ -94,7 +95,7 @@ class SessionVerbs(Listing):
                 ("PEXPIRETIME", self._keys.of(key, "meta")),
                 ("LLEN", self._keys.of(key, "turns")),
                 ("EXISTS", self._keys.of(key, "lock")),
-                ("HMGET", self._keys.of(key, "draft"), "n", "turn"),
+                ("HMGET", self._keys.of(key, "draft"), "n", "turn", "prompt"),
             )
         ]
         said = await self._link.pipe(*commands)
@@ -205,10 +206,10 @@ def _turns(found: Sequence[bytes]) -> tuple[Turn, ...]:
     return tuple(records.load(one) for one in reversed(found))
 
 
-def _live(held: int, draft: Sequence[bytes | None]) -> tuple[str, str] | None:
-    """Return number and id of the turn that is being answered: one whose lock is gone has nobody who answers it."""
-    n, turn_id = draft
-    return (n.decode(), turn_id.decode()) if held and n and turn_id else None
+def _live(held: int, draft: Sequence[bytes | None]) -> tuple[str, str, str] | None:
+    """Return number, id and prompt of the turn that is being answered: one whose lock is gone has nobody who does."""
+    n, turn_id, prompt = draft
+    return (n.decode(), turn_id.decode(), (prompt or b"").decode()) if held and n and turn_id else None
 
 
 def _event(key: SessionKey, name: bytes, fields: Mapping[bytes, bytes]) -> SessionEvent:

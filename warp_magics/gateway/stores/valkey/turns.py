@@ -71,7 +71,7 @@ class TurnVerbs(Listing):
                 names,
                 *(holder, milliseconds(lives.lease), milliseconds(lives.session), int(create)),
                 *(await self._link.deadline(names[0]), milliseconds(TICKET_SECONDS)),
-                *(draft.turn_id, records.title_of(draft.prompt), told),
+                *(draft.turn_id, records.title_of(draft.prompt), told, draft.prompt),
             )
             if said[0] != b"late":
                 break
