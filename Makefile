@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system clients hub-proxy demo test test-fast test-others lint notebooks bench chaos faults fuzz clean clean-demo
+.PHONY: help venv demo-model system clients hub-proxy panel panel-tools demo test test-fast test-others lint notebooks bench chaos faults fuzz clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +65,18 @@ tests/hub/node_modules/.stamp: tests/hub/package.json tests/hub/package-lock.jso
 	npm ci --prefix tests/hub --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-test: system venv demo-model clients hub-proxy lint ## everything: linters, the whole suite with coverage, other Pythons
+# The panel's front end: its tools from npm, its module in warp_magics/static, which is kept with the sources.
+panel-tools: frontend/node_modules/.stamp
+
+frontend/node_modules/.stamp: frontend/package.json frontend/package-lock.json | system
+	npm ci --prefix frontend --no-audit --no-fund --silent
+	@touch $@
+
+panel: panel-tools ## build the chat panel's module into warp_magics/static
+	npm run --prefix frontend --silent build
+
+test: system venv demo-model clients hub-proxy panel-tools lint ## everything: linters, the whole suite with coverage, other Pythons
+	npm test --prefix frontend --silent
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST)
 	$(BIN)/coverage run -m pytest -m alone $(PYTEST)
@@ -89,10 +100,12 @@ test-others: ## the notebooks from their tape on each of Python 3.12 and 3.13 th
 	done; \
 	[ -z "$$newest" ] || $$newest -m pytest -n 2 -m 'not slow' $(PYTEST)
 
-lint: venv ## ruff and mypy
+lint: venv panel-tools ## ruff and mypy; tsc and prettier; whether the panel's module is that of its sources
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	npm run --prefix frontend --silent check
+	npm run --prefix frontend --silent build -- --compare
 
 notebooks: venv demo-model ## run the notebooks anew, record their answers on the tape beside them
 	$(BIN)/python deploy/notebooks/record.py
@@ -113,5 +126,5 @@ clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true
 
 clean: clean-demo ## remove all that was made here; end a demo that still runs
-	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/hub/node_modules
+	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/hub/node_modules frontend/node_modules frontend/.tests
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,2 @@
+export { Growing, type Block } from "./growing";
+export { images, render } from "./render";
