@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from .api import Warp
     from .gateway import errors
+    from .panel import ChatPanel
     from .reply import Reply
 
     WarpError = errors.WarpError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
-__all__ = ["Reply", "Warp", "WarpError", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["ChatPanel", "Reply", "Warp", "WarpError", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -40,6 +41,10 @@ def __getattr__(name: str) -> Any:
         from .api import Warp
 
         return Warp
+    if name == "ChatPanel":
+        from .panel import ChatPanel
+
+        return ChatPanel
     if name == "WarpError":
         from .gateway import errors
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .cells import python_source
-from .connect import connection, link
+from .connect import connection, link, shared
 from .grammar import UsageError
 from .reply import Reply
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .connect import Connection
     from .gateway import Attachment, ChatRequest, Event
+    from .panel import ChatPanel
     from .schema import Wanted
 
 
@@ -97,6 +98,18 @@ class Warp:
             async for event in events:
                 for text in _text(event):
                     yield text
+
+    def chat(self, session: str | None = None, **traits: Any) -> ChatPanel:
+        """Return a panel that chats in ``session`` (None: this object's, else a new one); see ChatPanel for the rest.
+
+        Of a chain of models it asks the first, where ``model`` names no other.
+        """
+        from .panel import ChatPanel
+
+        self._connection()
+        traits.setdefault("model", next(iter(_names(self._model)), None))
+        session = self._session if session is None else session
+        return ChatPanel(session, _link=self._link or shared(), **traits)
 
     def close(self) -> None:
         """Close the connection to ``url``; that of the process, which others share, stays."""

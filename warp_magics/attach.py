@@ -11,7 +11,7 @@ import io
 import os
 import re
 import traceback
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from .frames import frame_text, trimmed
@@ -60,7 +60,7 @@ def _attached(name: str, value: Any, size: int) -> Attachment:
     if isinstance(value, BaseException):
         return _text(name, traceback_text(value, size))
     if isinstance(value, Path):
-        return _file(value, size)
+        return _at(value, size)
     image = drawn(name, value)
     if image is not None:
         return _image(name, name, image)
@@ -140,34 +140,49 @@ def _whole(text: str) -> str:
 # -- files -----------------------------------------------------------------------------------------
 
 
-def _file(path: Path, size: int) -> Attachment:
+def read(name: str, data: bytes, tokens: int = TOKENS) -> Attachment:
+    """Return the file called ``name``, whose content is ``data``, as an attachment; raises UsageError, as ``attached``."""
+    try:
+        return _file(name, name, data, tokens * _CHARS)
+    except UsageError:
+        raise
+    except Exception as error:  # of a library that reads it
+        raise UsageError(f"--attach {name}: reading it raised {raised(error)}.") from error
+
+
+def _at(path: Path, size: int) -> Attachment:
     try:
         path = path.expanduser()
         data = path.read_bytes()
     except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, a name that is none
         why = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise UsageError(f"--attach {path}: {why}.") from None
-    if media_type(data) or path.suffix.lower() in _IMAGES:
-        return _image(path.name, str(path), data)
+    return _file(path.name, str(path), data, size)
+
+
+def _file(name: str, place: str, data: bytes, size: int) -> Attachment:
+    """Return a file as an attachment called ``name``; errors call it ``place``."""
+    if media_type(data) or PurePath(name).suffix.lower() in _IMAGES:
+        return _image(name, place, data)
     if data.startswith(b"%PDF-"):
-        return _text(path.name, trimmed(_pdf(path, data), size))
+        return _text(name, trimmed(_pdf(place, data), size))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         kinds = ", ".join(sorted(one.removeprefix(".") for one in _IMAGES))
-        raise UsageError(f"--attach {path}: it is neither text in UTF-8 nor a PDF nor an image ({kinds}).") from None
-    return _text(path.name, trimmed(text, size))
+        raise UsageError(f"--attach {place}: it is neither text in UTF-8 nor a PDF nor an image ({kinds}).") from None
+    return _text(name, trimmed(text, size))
 
 
-def _pdf(path: Path, data: bytes) -> str:
+def _pdf(place: str, data: bytes) -> str:
     try:
         import pypdf
     except ImportError:
-        raise UsageError(f"--attach {path}: to read a PDF, `pip install pypdf`.") from None
+        raise UsageError(f"--attach {place}: to read a PDF, `pip install pypdf`.") from None
     try:
         pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages]
     except pypdf.errors.PyPdfError as error:
-        raise UsageError(f"--attach {path}: the PDF cannot be read ({error}).") from None
+        raise UsageError(f"--attach {place}: the PDF cannot be read ({error}).") from None
     if not any(page.strip() for page in pages):
-        raise UsageError(f"--attach {path}: the PDF has no text, only images of it; attach those.")
+        raise UsageError(f"--attach {place}: the PDF has no text, only images of it; attach those.")
     return "\n\n".join(f"[page {number}]\n{page}" for number, page in enumerate(pages, start=1))

@@ -57,6 +57,12 @@ class Link:
                 self._taped = _held(taped(used, None if used.mode == "replay" else self._ask))
             return self._taped
 
+    def opened(self) -> Connection | None:
+        """Return the connection where it is open; opens none and waits for nothing."""
+        used = tape()
+        at = self._now if used is None else self._taped
+        return at if at is not None and at.is_open and at.tape is used else None
+
     def _real(self, *, ask: bool = True) -> Connection:
         if self._now is None:
             place = self._place or self._choose(None if ask else ways.unasked)
@@ -147,6 +153,7 @@ __all__ = [
     "connection",
     "disconnect",
     "link",
+    "shared",
     "tape",
     "use_tape",
     "wait_with",
@@ -180,6 +187,11 @@ def use_tape(mode: str, folder: str | None = None, *, realtime: bool = False) ->
     _tape[:] = [used]
     for one in list(_links):
         one.let_go()
+
+
+def shared() -> Link:
+    """Return the link by which this process asks, unless told another."""
+    return _process
 
 
 def connection(*, ask: bool = True) -> Connection:

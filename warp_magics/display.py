@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .grammar import Format
 
 REDRAW_SECONDS: Final = 0.05
-_ENDINGS: Final = {
+ENDINGS: Final = {
     "INCOMPLETE_MAX_TOKENS": "cut off: it has as many tokens as it may",
     "INCOMPLETE_STOPPED": "stopped",
     "INCOMPLETE_FILTERED": "withheld by the provider's filter",
@@ -163,8 +163,8 @@ def _route_parts(response: ChatResponse) -> list[tuple[str, bool]]:
         parts.append((f"{response.usage.input_tokens}+{response.usage.output_tokens} tok", False))
     if response.cost is not None:
         parts.append((dollars(response.cost), False))
-    if response.result in _ENDINGS:
-        parts.append((_ENDINGS[response.result], True))
+    if response.result in ENDINGS:
+        parts.append((ENDINGS[response.result], True))
     return [*parts, *((warning, True) for warning in response.warnings)]
 
 

@@ -118,11 +118,12 @@ COMMANDS: Final = {
     "stop": Verb("[ID]", "stop the answer being made in a session", 0, 1, "sessions"),
     "models": Verb("", "the configured models and their state"),
     "usage": Verb("[BY]", "tokens and cost by model, session or day", 0, 1, ("model", "session", "day")),
+    "chat": Verb("[ID]", "a panel to chat in a session", 0, 1, "sessions"),
     "fix": Verb("", "explain the last exception, mend its cell"),
     "connect": Verb("URL [URL…]", "use the gateway at URL, or any of its URLs", 1, None),
     "tape": Verb("[WHAT [DIR]]", "record, replay or auto; off, status, prune", 0, 2, TAPE, ("--realtime", "--all")),
     "config": Verb("[NAME VALUE]", "this kernel's settings; change one", 0, 2, "settings"),
-    "help": Verb("", "this page"),
+    "help": Verb("", "this page; %%warp? shows the options of a cell"),
 }
 _NEEDS: Final = {"connect": "the URL of a gateway, http://HOST:PORT/warp", "rewind": "the number N of a turn"}
 _WAY_OUT: Final = "%%warp? shows the options."

@@ -14,19 +14,19 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from traitlets import Bool, Enum, Int
 
 from . import grammar, taping
+from .brief import short_errors
 from .cells import cells_of
 from .completion import install, remove
-from .connect import connect, connection, disconnect, tape, use_tape, wait_with
+from .connect import connect, connection, disconnect, shared, tape, use_tape, wait_with
 from .gateway import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from IPython.core.interactiveshell import InteractiveShell
 
     from .answers import Answers
     from .connect import Connection
     from .gateway import ChatRequest, ChatResponse
+    from .panel import ChatPanel
     from .portal import Waiter
     from .tables import Table
 
@@ -70,7 +70,7 @@ class WarpMagics(Magics):
     @cell_magic
     def warp(self, line: str, cell: str) -> None:
         """Ask a model; the line's options are below, ``%warp help`` lists what else there is."""
-        with _short_errors():
+        with short_errors():
             from .asking import asked
 
             options = grammar.cell_options(line)
@@ -102,15 +102,17 @@ class WarpMagics(Magics):
 
     @no_var_expand
     @line_magic("warp")  # type: ignore[arg-type]
-    def warp_line(self, line: str) -> Table | None:
+    def warp_line(self, line: str) -> Table | ChatPanel | None:
         """Look and choose: ``%warp``, ``%warp use ID``, ``%warp sessions``, … ``%warp help`` lists them."""
         from . import commands, views
 
-        with _short_errors():
+        with short_errors():
             command = grammar.command(line)
             own = {"use": self._use, "new": self._new, "config": self._configure, "fix": self._fix}
             own |= {"resume": self._resume, "continue": self._continue, "tape": self._tape}
             shown: Table | None
+            if command.name == "chat":
+                return self._chat(command)
             if command.name == "help":
                 shown = views.help_table()
             elif command.name in own:
@@ -275,6 +277,13 @@ class WarpMagics(Magics):
         request = replace(last, owner=at.owner, continues=turns[-1].id, cache=False, form=Form())
         self._answers().ask(at, request)
 
+    def _chat(self, command: grammar.Command) -> ChatPanel:
+        from .panel import ChatPanel
+
+        self._connection()
+        named = next(iter(command.words), None) or self.cells.session or next(reversed(self._asked), None)
+        return ChatPanel(named, _link=shared())
+
     def _forget(self, session: str) -> None:
         self._asked.pop(session, None)
         if self.cells.session == session:
@@ -316,21 +325,6 @@ class WarpMagics(Magics):
 
 def _said(value: object) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-
-
-@contextlib.contextmanager
-def _short_errors() -> Generator[None, None, None]:
-    """Raise our errors without the frames that lead to them: their sentence says what to do."""
-    try:
-        yield
-    except (errors.WarpError, KeyboardInterrupt) as error:
-        shown = [f"{type(error).__name__}: {str(error) or 'stopped; what had come stays.'}", *_notes(error)]
-        error._render_traceback_ = lambda: shown  # type: ignore[union-attr]
-        raise error.with_traceback(None) from None
-
-
-def _notes(error: BaseException) -> list[str]:
-    return getattr(error, "__notes__", [])
 
 
 def load(shell: InteractiveShell) -> None:

@@ -45,6 +45,11 @@ class Connection:
         """Whether answers come as they are made: else they are shown once, whole."""
         return self.tape is None or self.tape.mode == "record"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used: it is not being closed."""
+        return not self._done
+
     def close(self) -> None:
         """Stop live answers, keep their parts and end the portal's thread; twice is once."""
         if not self._done:

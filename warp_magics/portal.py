@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import signal
 import sys
@@ -33,6 +34,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long the process's end waits for each: what runs last on the loop, the loop's end, the thread's."""
 POLL_SECONDS: Final = 0.1
 """A wait is a short one, again and again: on Windows, and where another thread took the signal, nothing breaks it."""
+_log = logging.getLogger("warp_magics.portal")
 _INTERRUPT: Final = object()
 _LULL: Final = object()
 
@@ -89,11 +91,7 @@ class Portal:
 
     def call(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Run ``work`` behind the portal and return what it returns; Ctrl-C cancels it."""
-
-        async def once() -> AsyncGenerator[_T, None]:
-            yield await work()
-
-        with contextlib.closing(self.stream(once)) as results:
+        with contextlib.closing(self.stream(_once(work))) as results:
             return next(results)
 
     def stream(
@@ -137,13 +135,19 @@ class Portal:
             until = None if lull is None or item is _LULL else time.monotonic() + lull[0]
             yield lull[1] if lull and item is _LULL else item
 
+    def start(self, work: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+        """Run ``work`` behind the portal and wait for nothing; returns what cancels it, as the portal's end does, too.
+
+        What it raises is logged. Nothing runs where the portal is being closed. Not for the portal's own thread.
+        """
+        running = _Running(_once(work), _logged)
+        with contextlib.suppress(RuntimeError):
+            self._started().start_task_soon(running.pump)
+        return running.cancel
+
     async def acall(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """As ``call``, for who has a loop of his own, which goes on meanwhile; cancelling it cancels the work."""
-
-        async def once() -> AsyncGenerator[_T, None]:
-            yield await work()
-
-        async with contextlib.aclosing(self.astream(once)) as results:
+        async with contextlib.aclosing(self.astream(_once(work))) as results:
             return await anext(results)
 
     async def astream(self, source: Callable[[], AsyncGenerator[_T, None]]) -> AsyncGenerator[_T, None]:
@@ -197,6 +201,19 @@ class Portal:
                 self._thread.start()
                 self._portal = opened.result()
             return self._portal
+
+
+def _once(work: Callable[[], Awaitable[_T]]) -> Callable[[], AsyncGenerator[_T, None]]:
+    async def once() -> AsyncGenerator[_T, None]:
+        yield await work()
+
+    return once
+
+
+def _logged(item: object) -> None:
+    error = item.error if isinstance(item, _End) else None
+    if error is not None and not isinstance(error, asyncio.CancelledError):
+        _log.error("work_failed", exc_info=error)
 
 
 def _run(opened: Future[BlockingPortal]) -> None:

@@ -45,9 +45,10 @@ _TALL: Final = 16
 """Above so many lines a cell scrolls in HTML."""
 
 
-def html_page(body: str) -> str:
-    """Return ``body`` in the one frame all our outputs share; what looks like mathematics in it is none."""
-    return f'{_SHEET}<div class="warp-view mathjax_ignore tex2jax_ignore" style="{_VIEW}">{body}</div>'
+def html_page(body: str, kind: str = "") -> str:
+    """Return ``body`` in the one frame all our outputs share, of the class ``kind``; nothing in it is a formula."""
+    kind = f" {kind}" if kind else ""
+    return f'{_SHEET}<div class="warp-view{kind} mathjax_ignore tex2jax_ignore" style="{_VIEW}">{body}</div>'
 
 
 def html_route(parts: list[tuple[str, bool]], whole: str) -> str:

@@ -250,9 +250,7 @@ def note(*lines: str) -> Table:
 def help_table() -> Table:
     """Return the sub-commands of ``%warp``."""
     rows = tuple((f"%warp {name} {verb.words}".strip(), verb.help) for name, verb in COMMANDS.items())
-    return Table(
-        (Column("Command"), Column("Shows or does", prose=True)), rows, above=("%%warp? shows the options of a cell.",)
-    )
+    return Table((Column("Command"), Column("Shows or does", prose=True)), rows)
 
 
 def _line(text: str) -> str:

@@ -35,6 +35,9 @@ REAL = ("01_quickstart.ipynb", "05_reproducible.ipynb")
 """Those that a real model answers."""
 LIVE = "nbval-skip"
 SECONDS = 300
+VIEW = "application/vnd.jupyter.widget-view+json"
+NO_WIDGET = "0" * 32
+"""The id of a widget that has ended with its kernel."""
 
 
 @contextlib.contextmanager
@@ -70,7 +73,7 @@ def executed(notebook: Any, folder: Path, **env: str) -> Any:
         del os.environ[name]
     os.environ.update(env | {"WARP_DATA_DIR": str(folder / "data"), "WARP_RUN_DIR": str(folder / "run")})
     try:
-        client = NotebookClient(notebook, timeout=SECONDS, record_timing=False)
+        client = NotebookClient(notebook, timeout=SECONDS, record_timing=False, store_widget_state=False)
         return client.execute(cwd=str(NOTEBOOKS))
     finally:
         os.environ.clear()
@@ -98,9 +101,12 @@ def record(path: Path, folder: Path, env: dict[str, str]) -> None:
 
 
 def numbered(output: Any, count: int) -> Any:
-    """Return an output as it is kept: with the number of its cell, and nothing of this machine's."""
+    """Return an output as it is kept: with the number of its cell, and nothing of this run's."""
     if "execution_count" in output:
         output.execution_count = count
+    view = output.get("data", {}).get(VIEW)
+    if view is not None:
+        view["model_id"] = NO_WIDGET
     return output
 
 

@@ -21,7 +21,12 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
-CELLS = ["%load_ext warp_magics", "%%warp --session wheel --model demo:ok\nHello from a cell.", "%warp history wheel"]
+CELLS = [
+    "%load_ext warp_magics",
+    "%%warp --session wheel --model demo:ok\nHello from a cell.",
+    "%warp history wheel",
+    "%warp chat wheel",
+]
 RUN_CELLS = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in json.loads(sys.argv[1])])
@@ -100,9 +105,11 @@ def test_installing_it_enables_the_server_extension(bin_dir, env, tmp_path):
 
 
 def test_a_cell_and_a_rest_call_share_a_session(bin_dir, env, tmp_path):
-    _, (answer, *_), history = cells(bin_dir, env, tmp_path)
+    _, (answer, *_), history, (saved, panel) = cells(bin_dir, env, tmp_path)
     assert answer["data"]["text/markdown"].strip()
     assert "Hello from a cell." in json.dumps(history)
+    assert "Hello from a cell." in saved["data"]["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in panel["data"]
 
     server = subprocess.Popen(
         [bin_dir / "jupyter-server", "--ServerApp.port=0", "--ServerApp.ip=127.0.0.1", "--no-browser", "--allow-root"],
