@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_type
 
-from warp_magics import Reply, Warp
+from warp_magics import ChatPanel, Reply, Warp
 
 
 @dataclass
@@ -25,6 +25,7 @@ def in_a_script() -> str:
     assert_type([attempt.outcome for attempt in reply.route], list[str])
     for piece in warp.stream("Go on.", attach={"notes": Path("notes.md")}):
         assert_type(piece, str)
+    assert_type(warp.chat("analysis", height=600), ChatPanel)
     city: City = warp.ask("Name one.", schema=City).value
     warp.ask("x", temprature=0)  # type: ignore[call-arg]  # a misspelt option is no option
     warp.ask("x", seed="seven")  # type: ignore[arg-type]
