@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests.browser import chromium, shot, too_pale
 from tests.fakes.provider import Reply
 from tests.notebook.kernel import KEY
 from tests.notebook.served import TOML
+from tests.panel.lab import settings
 from tests.server.process import poll, running_jupyter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 CELLS = (
     "%load_ext warp_magics",
     "%%warp -s talk -m lab:table@{0}\nShow me a table.",
@@ -29,7 +25,6 @@ CELLS = (
     "%warp tree talk",
 )
 ANSWER = ["Here **it** is:\n\n", "| month | sales |\n|---|---:|\n", "| May | 90 |\n"]
-SHOTS = os.environ.get("WARP_SCREENSHOTS")
 
 
 @pytest.fixture(params=[("lab", "light"), ("lab", "dark"), ("notebook", "light")], ids="-".join)
@@ -39,19 +34,10 @@ def front_end(request, lab, tmp_path):
     name = f"{app}-{theme}"
     lab.script(f"table@{name}", Reply(chunks=ANSWER))
     (tmp_path / "warp.toml").write_text(TOML.format(base_url=lab.base_url))
-    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    chosen = {"theme": "JupyterLab Dark" if theme == "dark" else "JupyterLab Light"}
-    (settings / "themes.jupyterlab-settings").write_text(json.dumps(chosen))
-    quiet = settings.parent / "apputils-extension" / "notification.jupyterlab-settings"
-    quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     env = {
         "WARP_CONFIG": str(tmp_path / "warp.toml"),
         "LAB_API_KEY": KEY,
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
+        **settings(tmp_path, theme),
     }
     with running_jupyter(tmp_path / "one", env) as server:
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.format(name)) for cell in CELLS])
@@ -92,12 +78,8 @@ def test_what_a_person_sees(front_end):
 
 
 def looked_at(server, url, name):
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        try:
-            see(browser.new_page(viewport={"width": 1100, "height": 1400}), server, url, name)
-        finally:
-            browser.close()
+    with chromium() as browser:
+        see(browser.new_page(viewport={"width": 1100, "height": 1400}), server, url, name)
 
 
 def see(page, server, url, name):
@@ -116,9 +98,8 @@ def see(page, server, url, name):
     history = cells.nth(3).locator(".warp-view table")
     expect(history.locator("tbody tr")).to_have_count(2, timeout=30_000)
     expect(history).to_contain_text("And one more.")
-    contrast_is_enough(page)
-    if SHOTS:
-        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
+    assert too_pale(page, ".warp-view td, .warp-view th, .warp-route, .warp-warns") == []
+    shot(page, name)
     once = turns(server)
     run_all(page)
     twice = poll(lambda: (now := turns(server)) and len(now) == 2 and now[0]["n"] > once[-1]["n"] and now, 30)
@@ -144,35 +125,3 @@ def tab_offers(page, cells):
         .filter(has_text="--session")
         .first
     ).to_be_visible(timeout=20_000)
-
-
-CONTRAST = """
-() => {
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const behind = (element) => {
-    for (; element; element = element.parentElement) {
-      const [r, g, b, a] = parse(getComputedStyle(element).backgroundColor);
-      if (a === undefined || a > 0) return [r, g, b];
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll(".warp-view td, .warp-view th, .warp-route, .warp-warns")].map((one) => {
-    const [r, g, b, a = 1] = parse(getComputedStyle(one).color);
-    const under = behind(one);
-    const over = [r, g, b].map((v, i) => v * a + under[i] * (1 - a));
-    const [high, low] = [luminance(over), luminance(under)].sort((x, y) => y - x);
-    return [one.className || one.tagName, (high + 0.05) / (low + 0.05)];
-  });
-}
-"""
-
-
-def contrast_is_enough(page):
-    """Text stands out from what is behind it by at least 4.5 : 1 (WCAG 2, 1.4.3)."""
-    found = page.evaluate(CONTRAST)
-    assert len(found) > 8
-    assert [one for one in found if one[1] < 4.5] == []

@@ -6,45 +6,20 @@ import base64
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from jupyter_server_ext.rest import page, routes
 from jupyter_server_ext.rest.openapi import WORDS
+from tests.browser import chromium, shot, too_pale
 from tests.server.alone_process import running_alone
 from tests.server.process import running_jupyter
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
-SHOTS = os.environ.get("WARP_SCREENSHOTS")
 VOID = {"meta", "br", "link"}
-# Of each element with text of its own: its contrast with what is behind it, by WCAG's formula.
-CONTRASTS = """() => {
-  const light = text => {
-    const [r, g, b] = text.match(/[0-9.]+/g).slice(0, 3).map(n => n / 255)
-      .map(n => n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (color !== 'rgba(0, 0, 0, 0)') return color;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  return [...document.body.querySelectorAll('*')]
-    .filter(one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
-    .map(one => {
-      const [a, b] = [light(getComputedStyle(one).color), light(behind(one))];
-      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), one.outerHTML.slice(0, 80)];
-    });
-}"""
 
 
 class Parts(HTMLParser):
@@ -156,18 +131,14 @@ def test_what_a_person_sees(served):
 
 
 def looked_at(url, token, headers):
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        try:
-            for width in (1100, 360):
-                for theme in ("light", "dark"):
-                    context = browser.new_context(
-                        viewport={"width": width, "height": 1200}, color_scheme=theme, extra_http_headers=headers
-                    )
-                    see(context.new_page(), f"{url}/docs", token if not headers else "", f"docs-{width}-{theme}")
-                    context.close()
-        finally:
-            browser.close()
+    with chromium() as browser:
+        for width in (1100, 360):
+            for theme in ("light", "dark"):
+                context = browser.new_context(
+                    viewport={"width": width, "height": 1200}, color_scheme=theme, extra_http_headers=headers
+                )
+                see(context.new_page(), f"{url}/docs", token if not headers else "", f"docs-{width}-{theme}")
+                context.close()
 
 
 def see(tab, url, token, name):
@@ -187,11 +158,9 @@ def see(tab, url, token, name):
     tab.locator("#prompt a[href='#schema-Ask']").first.click()
     expect(tab.locator("#schema-Ask")).to_be_in_viewport()
     tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-    too_pale = [told for ratio, told in tab.evaluate(CONTRASTS) if ratio < 4.5]
-    assert not too_pale, too_pale[:5]
+    assert too_pale(tab, "body *") == []
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
-    if SHOTS:
-        tab.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
+    shot(tab, name)
     assert {one.partition("?")[0].partition("#")[0] for one in asked} == {url}
     assert wrong == []
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import functools
 import http.server
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from playwright.sync_api import sync_playwright
 
+from tests.browser import chromium
 from tests.server.alone_process import running_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 TOML = 'models = ["demo:ok"]\n[storage]\ntype = "memory"\n'
 ASK = """async ([url, token]) => {
     const headers = {"Content-Type": "application/json"};
@@ -63,14 +60,10 @@ def on_the_page(origin, *scripts):
     """What scripts of the page return, each with its argument."""
 
     def run():
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-            try:
-                page = browser.new_page()
-                page.goto(f"{origin}/index.html")
-                return [page.evaluate(script, argument) for script, argument in scripts]
-            finally:
-                browser.close()
+        with chromium() as browser:
+            page = browser.new_page()
+            page.goto(f"{origin}/index.html")
+            return [page.evaluate(script, argument) for script, argument in scripts]
 
     with ThreadPoolExecutor(1) as pool:  # playwright's loop and pytest-asyncio's are not to meet
         return pool.submit(run).result()
