@@ -45,7 +45,7 @@ def way(request: pytest.FixtureRequest) -> str:
 def served(way: str, lab: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server; without REST where the panel is to ask over the comm."""
     folder = tmp_path_factory.mktemp(way)
-    with running_lab(folder, lab, rest=way == "rest") as server:
+    with running_lab(folder, lab.base_url, rest=way == "rest") as server:
         yield server, folder / "one"
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request
 
-    from tests.fakes.provider import FakeProvider
     from tests.server.process import JupyterProcess
 
 TOML = """
@@ -58,10 +57,10 @@ def settings(folder: Path, theme: str) -> dict[str, str]:
 
 @contextmanager
 def running_lab(
-    folder: Path, fake: FakeProvider, *, rest: bool = True, theme: str = "light", **env: str
+    folder: Path, base_url: str, *, toml: str = TOML, rest: bool = True, theme: str = "light", **env: str
 ) -> Iterator[JupyterProcess]:
     """A Jupyter Server with front ends; without `rest` our extension is off, and kernels have a gateway of their own."""
-    (folder / "warp.toml").write_text(TOML.format(base_url=fake.base_url))
+    (folder / "warp.toml").write_text(toml.format(base_url=base_url))
     told = {"WARP_CONFIG": str(folder / "warp.toml"), "LAB_API_KEY": KEY, **settings(folder, theme), **env}
     (folder / "config").mkdir(exist_ok=True)
     if not rest:

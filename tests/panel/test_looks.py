@@ -22,7 +22,7 @@ SERIOUS = ("serious", "critical")
 @pytest.fixture(params=[("lab", "light"), ("lab", "dark"), ("notebook", "light")], ids="-".join)
 def shown(request, browser, lab, tmp_path):
     app, theme = request.param
-    with running_lab(tmp_path, lab, theme=theme) as server:
+    with running_lab(tmp_path, lab.base_url, theme=theme) as server:
         context = browser.run(lambda: opened(browser.browser, width=1600, color_scheme=theme))
         yield browser.run(lambda: Front(server, tmp_path / "one", context, app=app)), f"{app}-{theme}"
         browser.run(context.close)
@@ -77,6 +77,11 @@ def test_it_looks_as_if_jupyter_had_shipped_it(shown, lab):
     assert complaints(front) == []
     hold.set()
     panel.idle()
+    front.server.stop()
+    expect(panel.root.locator(".warp-notice")).to_contain_text("does not answer", timeout=20_000)
+    expect(panel.answers.first).to_contain_text("That is all.")
+    expect(panel.button("Send")).to_be_disabled()
+    shot(front.page, f"panel-{name}-offline")
 
 
 def test_everything_is_reached_by_tab_in_reading_order(shown, lab):
