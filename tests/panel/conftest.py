@@ -11,7 +11,9 @@ from tests.fakes.provider import FakeProvider
 from tests.panel.lab import Front, opened, running_lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import BrowserContext
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,3 +58,17 @@ def front(browser: BrowserThread, served: Any) -> Iterator[Front]:
     made = browser.run(lambda: Front(*served, context))
     yield made
     browser.run(context.close)
+
+
+@pytest.fixture
+def another(browser: BrowserThread, served: Any) -> Iterator[Callable[..., Front]]:
+    """Opens a notebook in a browser of its own: a new one, or that of a name."""
+    contexts: list[BrowserContext] = []
+
+    def front(name: str = "") -> Front:
+        contexts.append(opened(browser.browser))
+        return Front(*served, contexts[-1], name=name)
+
+    yield front
+    for context in contexts:
+        browser.run(context.close)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.fakes.provider import Reply
-from tests.panel.test_sessions import PIXEL
+from tests.panel.test_panel_around import PIXEL
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

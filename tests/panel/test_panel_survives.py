@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.fakes.provider import Reply
-from tests.panel.lab import Front, Panel, opened
+from tests.panel.lab import Panel
 from tests.server.process import poll
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -78,85 +78,69 @@ def test_it_works_while_a_cell_computes(front, lab, way):
     front.wait(cell)
 
 
-def test_it_is_there_again_after_a_reload(front, lab, way, browser):
+def test_it_is_there_again_after_a_reload(lab, way, another):
     """In a notebook of its own: with it the page loses all other panels."""
-    context = opened(browser.browser)
-    try:
-        own = Front(front.server, front.folder, context)
-        panel = own.panel(f"reload-{way}")
-        panel.asked("Remember this", "Remember this")
-        panel.type("not sent yet")
-        own.save()
-        own.load()
-        panel = Panel(own.page, own.page.locator(".warp-root"))
-        expect(panel.turns).to_have_count(1, timeout=30_000)
-        expect(panel.prompt).to_have_value("not sent yet")
-        own.page.keyboard.press("Escape")
-        panel.prompt.press("Enter")
-        expect(panel.answers.last).to_contain_text("not sent yet", timeout=10_000)
-    finally:
-        context.close()
+    own = another()
+    panel = own.panel(f"reload-{way}")
+    panel.asked("Remember this", "Remember this")
+    panel.type("not sent yet")
+    own.save()
+    own.load()
+    panel = Panel(own.page, own.page.locator(".warp-root"))
+    expect(panel.turns).to_have_count(1, timeout=30_000)
+    expect(panel.prompt).to_have_value("not sent yet")
+    own.page.keyboard.press("Escape")
+    panel.prompt.press("Enter")
+    expect(panel.answers.last).to_contain_text("not sent yet", timeout=10_000)
 
 
-def test_a_reload_in_the_midst_of_an_answer_goes_on_with_it(front, lab, way, browser):
+def test_a_reload_in_the_midst_of_an_answer_goes_on_with_it(lab, way, another):
     hold = threading.Event()
     lab.script(f"amid@{way}", Reply(chunks=["So far ", hold, "and on."]))
-    context = opened(browser.browser)
-    try:
-        own = Front(front.server, front.folder, context)
-        panel = own.panel(f"amid-{way}", f"lab:amid@{way}")
-        panel.ask("Long")
-        expect(panel.answers.last).to_contain_text("So far", timeout=10_000)
-        own.save()
-        own.load()
-        panel = Panel(own.page, own.page.locator(".warp-root"))
-        expect(panel.answers.last).to_contain_text("So far", timeout=30_000)
-        hold.set()
-        expect(panel.answers.last).to_contain_text("So far and on.", timeout=10_000)
-        expect(panel.turns).to_have_count(1)
-        assert len(lab.calls(f"amid@{way}")) == 1
-    finally:
-        context.close()
+    own = another()
+    panel = own.panel(f"amid-{way}", f"lab:amid@{way}")
+    panel.ask("Long")
+    expect(panel.answers.last).to_contain_text("So far", timeout=10_000)
+    own.save()
+    own.load()
+    panel = Panel(own.page, own.page.locator(".warp-root"))
+    expect(panel.answers.last).to_contain_text("So far", timeout=30_000)
+    hold.set()
+    expect(panel.answers.last).to_contain_text("So far and on.", timeout=10_000)
+    expect(panel.turns).to_have_count(1)
+    assert len(lab.calls(f"amid@{way}")) == 1
 
 
-def test_after_the_kernel_died_it_goes_on_by_rest_and_by_the_comm_says_so(front, lab, way, browser):
-    context = opened(browser.browser)
-    try:
-        own = Front(front.server, front.folder, context)
-        panel = own.panel(f"dead-{way}")
-        panel.asked("Before", "Before")
-        own.run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", wait=False)
-        own.page.locator(".jp-Dialog").get_by_role("button", name="Ok").click(timeout=30_000)
-        if way == "rest":
-            panel.asked("After", "You said 'After' in message 3.")
-        else:
-            expect(panel.root.locator(".warp-notice")).to_contain_text("has ended", timeout=20_000)
-            panel.ask("After")
-            expect(panel.button("Send")).to_be_disabled()
-            expect(panel.prompt).to_have_value("After")
-            expect(panel.turns.first).to_contain_text("Before")
-    finally:
-        context.close()
+def test_after_the_kernel_died_it_goes_on_by_rest_and_by_the_comm_says_so(lab, way, another):
+    own = another()
+    panel = own.panel(f"dead-{way}")
+    panel.asked("Before", "Before")
+    own.run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", wait=False)
+    own.page.locator(".jp-Dialog").get_by_role("button", name="Ok").click(timeout=30_000)
+    if way == "rest":
+        panel.asked("After", "You said 'After' in message 3.")
+    else:
+        expect(panel.root.locator(".warp-notice")).to_contain_text("has ended", timeout=20_000)
+        panel.ask("After")
+        expect(panel.button("Send")).to_be_disabled()
+        expect(panel.prompt).to_have_value("After")
+        expect(panel.turns.first).to_contain_text("Before")
 
 
-def test_after_a_restart_it_goes_on_by_rest_and_run_again_it_is_there_by_the_comm(front, lab, way, browser):
-    context = opened(browser.browser)
-    try:
-        own = Front(front.server, front.folder, context)
-        panel = own.panel(f"restart-{way}")
-        panel.asked("Before", "Before")
-        own.page.get_by_role("button", name="Restart the kernel", exact=True).click()
-        own.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
-        if way == "rest":
-            panel.asked("After", "You said 'After' in message 3.")
-        own.cells.first.locator(".cm-content").click()
-        own.page.keyboard.press("Shift+Enter")
-        again = Panel(own.page, own.cells.first.locator(".warp-root"))
-        # The store of a kernel's own gateway, in memory here, has ended with it.
-        expect(again.turns).to_have_count(2 if way == "rest" else 0, timeout=20_000)
-        again.asked("And on", "You said 'And on'")
-    finally:
-        context.close()
+def test_after_a_restart_it_goes_on_by_rest_and_run_again_it_is_there_by_the_comm(lab, way, another):
+    own = another()
+    panel = own.panel(f"restart-{way}")
+    panel.asked("Before", "Before")
+    own.page.get_by_role("button", name="Restart the kernel", exact=True).click()
+    own.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
+    if way == "rest":
+        panel.asked("After", "You said 'After' in message 3.")
+    own.cells.first.locator(".cm-content").click()
+    own.page.keyboard.press("Shift+Enter")
+    again = Panel(own.page, own.cells.first.locator(".warp-root"))
+    # The store of a kernel's own gateway, in memory here, has ended with it.
+    expect(again.turns).to_have_count(2 if way == "rest" else 0, timeout=20_000)
+    again.asked("And on", "You said 'And on'")
 
 
 def test_the_kernel_goes_over_to_another_gateway_and_the_panel_with_it(front, lab, way):
@@ -174,53 +158,44 @@ def test_the_kernel_goes_over_to_another_gateway_and_the_panel_with_it(front, la
     expect(panel.turns).to_contain_text("Here")
 
 
-def test_eight_panels_share_one_connection_and_the_notebook_is_saved(front, lab, way, browser):
+def test_eight_panels_share_one_connection_and_the_notebook_is_saved(lab, way, another):
     if way == "comm":
         return  # there is no connection to share
     hold = threading.Event()
     lab.script("eight", Reply(chunks=["word ", hold, "end"]))
-    context = opened(browser.browser)
-    try:
-        own = Front(front.server, front.folder, context)
-        own.run("from warp_magics import ChatPanel")
-        cells = [own.run(f"ChatPanel('eight-{number}', model='lab:eight', height=200)") for number in range(8)]
-        panels = [Panel(own.page, cell.locator(".warp-root")) for cell in cells]
-        for panel in panels:
-            panel.ask("All at once")
-        for panel in panels:
-            expect(panel.answers.last).to_contain_text("word", timeout=20_000)
-        began = time.monotonic()
-        saved = own.save()
-        assert time.monotonic() - began < 20
-        assert len(saved.cells) == 10
-        assert len(own.feeds) == 1
-        hold.set()
-        for panel in panels:
-            expect(panel.answers.last).to_contain_text("word end", timeout=20_000)
-    finally:
-        context.close()
+    own = another()
+    own.run("from warp_magics import ChatPanel")
+    cells = [own.run(f"ChatPanel('eight-{number}', model='lab:eight', height=200)") for number in range(8)]
+    panels = [Panel(own.page, cell.locator(".warp-root")) for cell in cells]
+    for panel in panels:
+        panel.ask("All at once")
+    for panel in panels:
+        expect(panel.answers.last).to_contain_text("word", timeout=20_000)
+    began = time.monotonic()
+    saved = own.save()
+    assert time.monotonic() - began < 20
+    assert len(saved.cells) == 10
+    assert len(own.feeds) == 1
+    hold.set()
+    for panel in panels:
+        expect(panel.answers.last).to_contain_text("word end", timeout=20_000)
 
 
-def test_a_second_browser_follows_live(front, lab, way, browser):
+def test_a_second_browser_follows_live(lab, way, another):
     hold = threading.Event()
     lab.script(f"apart@{way}", Reply(chunks=["One ", hold, "two."]))
-    contexts = [opened(browser.browser), opened(browser.browser)]
-    try:
-        own = Front(front.server, front.folder, contexts[0])
-        panel = own.panel(f"apart-{way}", f"lab:apart@{way}")
-        own.save()
-        other = Front(front.server, front.folder, contexts[1], name=own.name)
-        there = Panel(other.page, other.page.locator(".warp-root"))
-        panel.ask("Both of you")
-        expect(there.answers.last).to_contain_text("One", timeout=20_000)
-        hold.set()
-        for one in (panel, there):
-            expect(one.answers.last).to_contain_text("One two.", timeout=10_000)
-        there.asked("And back", "One two.")
-        expect(panel.turns).to_have_count(2, timeout=10_000)
-    finally:
-        for one in contexts:
-            one.close()
+    own = another()
+    panel = own.panel(f"apart-{way}", f"lab:apart@{way}")
+    own.save()
+    other = another(own.name)
+    there = Panel(other.page, other.page.locator(".warp-root"))
+    panel.ask("Both of you")
+    expect(there.answers.last).to_contain_text("One", timeout=20_000)
+    hold.set()
+    for one in (panel, there):
+        expect(one.answers.last).to_contain_text("One two.", timeout=10_000)
+    there.asked("And back", "One two.")
+    expect(panel.turns).to_have_count(2, timeout=10_000)
 
 
 def test_a_hidden_tab_lets_go_of_its_connection_and_catches_up(front, lab, way):
