@@ -146,6 +146,7 @@ def _ended(at: Connection) -> None:
 
 
 __all__ = [
+    "GATEWAY_SECONDS",
     "SERVER_SECONDS",
     "Connection",
     "Link",

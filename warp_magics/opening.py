@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from . import ways
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from .gateway import ChatRequest, Event, Gateway, GatewayStatus, WarpConfig
     from .portal import Portal, Waiter
     from .taping import Tape
+
+_T = TypeVar("_T")
 
 SERVER_SECONDS: Final = 3.0
 """How long this kernel's server may take to say that it has a configured model; then it is passed over."""
@@ -39,6 +42,7 @@ class Connection:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must not be on a tape."""
     _done: bool = field(default=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def is_live(self) -> bool:
@@ -50,11 +54,53 @@ class Connection:
         """Whether it can be used: it is not being closed."""
         return not self._done
 
+    def call(self, work: Callable[[], Awaitable[_T]], seconds: float | None = None) -> _T:
+        """Run ``work`` behind the portal and return what it returns; Ctrl-C cancels it.
+
+        Raises GatewayUnreachable where that takes longer than ``seconds``, and once the connection is closed.
+        """
+        from .gateway import errors
+
+        if self._done:
+            raise errors.GatewayUnreachable(f"{self._name} is not used any more.")
+        return self.portal.call(work if seconds is None else lambda: _in_time(work, seconds, self._name))
+
+    def start(self, work: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+        """As the portal's ``start``; nothing runs once the connection is closed, where the portal would open anew."""
+        with self._lock:
+            return _nothing if self._done else self.portal.start(work)
+
+    @property
+    def _name(self) -> str:
+        return _named(self.urls) if self.urls else "The gateway in this process"
+
     def close(self) -> None:
         """Stop live answers, keep their parts and end the portal's thread; twice is once."""
-        if not self._done:
-            self._done = True
+        with self._lock:
+            done, self._done = self._done, True
+        if not done:
             self.portal.close(self.gateway.aclose)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _named(urls: Sequence[str]) -> str:
+    return f"The gateway at {' and '.join(urls)}"
+
+
+async def _in_time(work: Callable[[], Awaitable[_T]], seconds: float, who: str) -> _T:
+    """Return what ``work`` returns; raises GatewayUnreachable, which names ``who``, where it takes too long."""
+    import asyncio
+
+    from .gateway import errors
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await work()
+    except TimeoutError:
+        raise errors.GatewayUnreachable(f"{who} did not answer within {seconds:g} s.") from None
 
 
 _waiter: Callable[[], Waiter] | None = None
@@ -98,22 +144,20 @@ def elsewhere(place: ways.Place, seconds: float) -> tuple[Connection, GatewaySta
 
 async def _status(gateway: Gateway, urls: Sequence[str], seconds: float) -> GatewayStatus:
     """Return how the gateway is; raises GatewayUnreachable and GatewayRefused, which name it."""
-    import asyncio
-
     from .gateway import errors
 
-    where = f"The gateway at {' and '.join(urls)}"
-    try:
-        async with asyncio.timeout(seconds):
+    where = _named(urls)
+
+    async def asked() -> GatewayStatus:
+        try:
             return await gateway.status()
-    except TimeoutError:
-        raise errors.GatewayUnreachable(f"{where} did not answer within {seconds:g} s.") from None
-    except errors.GatewayRefused as error:
-        raise errors.GatewayRefused(
-            f"{where} refuses the token: {error.details.get('reason', error.message)}"
-        ) from None
-    except errors.WarpError as error:
-        raise errors.GatewayUnreachable(f"{where} cannot be used: {error.message}") from None
+        except errors.GatewayRefused as error:
+            reason = error.details.get("reason", error.message)
+            raise errors.GatewayRefused(f"{where} refuses the token: {reason}") from None
+        except errors.WarpError as error:
+            raise errors.GatewayUnreachable(f"{where} cannot be used: {error.message}") from None
+
+    return await _in_time(asked, seconds, where)
 
 
 def taped(used: Tape, ask: Callable[[ChatRequest], AsyncGenerator[Event, None]] | None) -> Connection:
