@@ -139,7 +139,7 @@ class Cells:
 
     def names(self) -> dict[str, Any]:
         """Return what ``{name}`` may name: the notebook's variables, and ``Err[n]`` for what failed in cell n."""
-        errors = {count: failure.traceback for count, failure in self.failures.items()}
+        errors = {count: failure.traceback for count, failure in list(self.failures.items())}
         return {"Err": errors, **self._shell.user_ns}
 
 

@@ -20,6 +20,7 @@ MOST: Final = 200
 """How many names are listed."""
 _SIZED: Final = (str, bytes, list, tuple, set, frozenset, dict, deque, range)
 _ONE: Final = (bool, int, float, complex)
+_CODE: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _SHELL: Final = frozenset({"In", "Out", "Err", "exit", "quit", "open", "get_ipython"})
 _LONGEST: Final = 30
 _BY: Final = " \N{MULTIPLICATION SIGN} "
@@ -51,9 +52,15 @@ def nearby(names: Mapping[str, Any]) -> tuple[Nearby, ...]:
 
 
 def _group(value: Any) -> str | None:
-    if isinstance(value, (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)):
+    try:
+        return None if _is(value, *_CODE) else next((name for name, holds in _GROUPS.items() if holds(value)), None)
+    except Exception:  # noqa: BLE001 - of a class that is not what classes are: it cannot be attached either
         return None
-    return next((group for group, belongs in _GROUPS.items() if belongs(value)), None)
+
+
+def _is(value: Any, *classes: type) -> bool:
+    """As ``isinstance``, which asks a lazy proxy what it stands for: that may compute, and fail."""
+    return issubclass(type(value), classes)
 
 
 def _table(value: Any) -> bool:
@@ -77,7 +84,7 @@ def _image(value: Any) -> bool:
 
 
 def _data(value: Any) -> bool:
-    plain = isinstance(value, (*_SIZED, *_ONE, PurePath, types.SimpleNamespace)) or is_dataclass(type(value))
+    plain = _is(value, *_SIZED, *_ONE, PurePath, types.SimpleNamespace) or is_dataclass(type(value))
     return plain or is_a(value, "pydantic", "BaseModel") or "_repr_llm_" in _attributes(value)
 
 
@@ -91,7 +98,7 @@ _GROUPS: Final[dict[str, Callable[[Any], bool]]] = {
     "array": lambda value: is_a(value, "numpy", "ndarray"),
     "figure": _figure,
     "image": _image,
-    "error": lambda value: isinstance(value, BaseException),
+    "error": lambda value: _is(value, BaseException),
     "data": _data,
 }
 

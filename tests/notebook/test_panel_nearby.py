@@ -41,6 +41,23 @@ class Loud(dict):
     __repr__ = __str__ = __len__
 
 
+class Lazy:
+    """A proxy that computes what it stands for where its class is asked for."""
+
+    @property
+    def __class__(self):
+        raise AssertionError("it was computed")
+
+
+class Odd(type):
+    def __getattr__(cls, name):
+        raise RuntimeError("no class to ask")
+
+
+class OfOdd(metaclass=Odd):
+    pass
+
+
 def only(value):
     (found,) = nearby({"it": value})
     return found.kind, found.detail, found.group
@@ -80,6 +97,11 @@ def test_what_can_be_attached_is_told_without_asking_it(value, told):
 @pytest.mark.parametrize("value", [math, math.sqrt, len, City, object(), None, lambda: 1, [].append, enum.Enum, mpl])
 def test_what_cannot_is_not_named(value):
     assert nearby({"it": value}) == ()
+
+
+@pytest.mark.parametrize("odd", ["Lazy", "OfOdd"])
+def test_one_odd_variable_hides_no_other(odd):
+    assert [one.name for one in nearby({"rows": [1], "odd": globals()[odd](), "more": (1,)})] == ["more", "rows"]
 
 
 def test_only_the_users_own_are_named():
