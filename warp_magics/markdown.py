@@ -22,6 +22,10 @@ _DOLLAR: Final = r"\$(?![\s$])(?:\\[^\n]|[^\\$\n])*?(?<!\s)\$(?!\d)"
 _ROUND: Final = r"\\\((?:\\[^()\[\]\n]|[^\\])+?\\\)"
 _SQUARE: Final = r"\\\[(?:\\[^()\[\]\n]|[^\\])+?\\\]"
 _TEX: Final = f"{_DOLLARS}|{_DOLLAR}|{_ROUND}|{_SQUARE}"
+# What sets links, loads parts of MathJax, takes any character, or gives what stands beside it a look or a name.
+_ACTING: Final = re.compile(
+    r"\\(?:href|require|unicode|class|cssId|style|data|bbox|mmlToken|includegraphics)(?![A-Za-z])", re.ASCII
+)
 _TEX_BLOCK: Final = rf"^ {{0,3}}(?:{_DOLLARS}|{_SQUARE})[ \t]*(?:\n|$)"
 
 
@@ -39,8 +43,12 @@ def inert(text: str) -> str:
 @cache
 def _parser() -> Callable[[str], Any]:
     import mistune
+    from mistune.util import safe_entity
 
     class Inert(mistune.HTMLRenderer):
+        def text(self, text: str) -> str:
+            return safe_entity(text)  # an answer may have written &amp; for &
+
         def link(self, text: str, url: str, title: str | None = None) -> str:
             return _link(text, url, title)
 
@@ -75,4 +83,6 @@ def _of_block(_: object, found: Match[str], state: Any) -> int:
 
 def _formula(_: object, text: str) -> str:
     # Around it nothing is set: what looks like a formula there is none.
+    if _ACTING.search(text):
+        return html.escape(text)
     return f'<span class="mathjax_process tex2jax_process">{html.escape(text)}</span>'

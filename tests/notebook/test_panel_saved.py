@@ -168,6 +168,33 @@ def test_in_a_formula_of_several_lines_nothing_is_a_list():
     assert f">{tex}</span>" in inert(f"So\n\n{tex}\n\nit is.")
 
 
+@pytest.mark.parametrize("command", ["href{https://x.example}", "require{x}", "unicode{65}", "class{x}", "style{x}"])
+@pytest.mark.parametrize("form", ["So $%s{a}$ it is.", "So\n\n$$\n%s{a}\n$$\n"])
+def test_a_formula_that_does_more_than_be_set_is_text(command, form):
+    text = form % f"\\{command}"
+    page = is_inert(inert(text))
+    assert "mathjax_process" not in inert(text)
+    assert f"\\{command}{{a}}" in page.text
+
+
+def test_a_formula_whose_commands_begin_alike_is_set():
+    assert "mathjax_process" in inert(r"$\textstyle \styles \dataset \hrefs$")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("AT&amp;T", "AT&T"),
+        ("&lt;b&gt; &quot;x&quot;", '<b> "x"'),
+        ("&copy; 2026", "© 2026"),
+        ("a & b &zzz;", None),
+    ],
+)
+def test_what_an_answer_has_escaped_is_read_as_it_is_meant(written, read):
+    assert is_inert(inert(written)).text.strip() == (read or written)
+    assert is_inert(inert(f"`{written}`")).text.strip() == written
+
+
 @pytest.mark.parametrize(
     "text", ["It costs $5, or $10 for two.", "US$ 5 and US$ 6", "`$a$`", "```\n$a$\n```", "a \\$b$ c"]
 )
