@@ -110,6 +110,8 @@ class RemoteGateway(Gateway):
         policy.check(request)
         headers = {"Idempotency-Key": request.turn_id or self._new_id(), "Prefer": "respond-async"}
         call = Call("POST", "stream", wire.ask_bytes(request), headers)
+        # As long as a stream is waited for, not once more alone as by _call: by its key a prompt may be sent again, and one
+        # that may have arrived is being answered, and paid for, while nobody knows of its stream.
         patience, sent = Patience(self._chances, self._waits.progress), False
         while True:
             try:
