@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 import warnings
-import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,16 +14,17 @@ from traitlets import Bool, Int, TraitError, Tuple, Unicode, observe, validate
 
 from .attach import TOKENS
 from .cells import cells_of
-from .connect import shared
+from .connect import GATEWAY_SECONDS, shared
 from .gateway import check_session_id, errors, wire
 from .grammar import UsageError
-from .mirror import Mirror, Reading, gateway_id, known, made
+from .mirror import Mirror, Reading, known, left, made_soon, opened
+from .panels import PANELS, is_main, on_main, run_of
 from .saved import saved_html, saved_text
 from .switchboard import Switchboard
 from .verbs import Notebook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from .connect import Connection, Link
     from .gateway import Turn
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from .verbs import Answer
 
 _STATIC: Final = Path(__file__).parent / "static"
-_log = logging.getLogger("warp_magics.panel")
+_CHECKED: Final = ("model", "height", "disabled")
+"""What is looked at before anything happens; of a widget's own keywords some make widgets of what they are given."""
 
 
 class ChatPanel(anywidget.AnyWidget):
@@ -43,7 +43,8 @@ class ChatPanel(anywidget.AnyWidget):
     nothing can be asked or changed. Either side may change these. ``turns`` (dicts, as REST's ``history`` gives them)
     and ``value`` (the text of the last whole answer) follow the session, whoever goes on with it; ``observe`` them.
     Other keywords are a widget's own, such as ``layout``. A cell that is run again closes the panels it made before.
-    Raises WarpError for an id or a model that is none, and UsageError outside of a notebook.
+    Raises WarpError for an id or a model that is none or a gateway that does not answer, and UsageError outside of a
+    notebook.
     """
 
     _esm = _STATIC / "panel.js"
@@ -59,7 +60,7 @@ class ChatPanel(anywidget.AnyWidget):
     _place = Unicode().tag(sync=True)
 
     _switchboard: Switchboard | None = None
-    _mirror: Mirror | None = None
+    """There is one while the panel is open."""
 
     def __init__(
         self,
@@ -73,11 +74,7 @@ class ChatPanel(anywidget.AnyWidget):
     ) -> None:
         shell = _shell()
         given = {"model": model or "", "height": height, "disabled": disabled, **traits}
-        for name, value in given.items():
-            trait = self.traits().get(name)
-            if trait is None or trait.read_only or name.startswith("_"):
-                raise TypeError(f"A ChatPanel has no {name!r} that could be given.")
-            trait.validate(self, value)
+        self._check(given)
         if session is not None:
             check_session_id(session)
         self._kernel, self._cells = shell.kernel, cells_of(shell)
@@ -85,31 +82,46 @@ class ChatPanel(anywidget.AnyWidget):
         at = self._link.connection()
         for warning in at.warnings if _link is None else ():
             warnings.warn(warning, stacklevel=2)
-        given["session"] = at.portal.call(lambda: made(at, session, given["model"]))
-        self._reading = Reading()
+        self._mirror = at.call(lambda: opened(at, session, given["model"], self._session_read), GATEWAY_SECONDS)
+        self._own = self._mirror.session_id if session is None else None
+        self._ready: Mirror | None = None  # one that has read the session which is just being set
+        self._applied: Reading | None = None
         self._drawn: tuple[object, ...] | None = None  # what the output shows, once there is one
-        self._asked: set[str] = set()
-        self._made_by = _execution(self._kernel)
-        super().__init__(**given, _gateway=at.portal.call(lambda: gateway_id(at)), _notebook=self._cells.notebook or "")
+        self._unsaved_asks: set[str] = set()
+        self._has_moved = False
+        self._made_by = run_of(self._kernel)
+        super().__init__(
+            **given,
+            session=self._mirror.session_id,
+            _gateway=self._mirror.gateway_id or "",
+            _notebook=self._cells.notebook or "",
+        )
         self._place = self.model_id
         notebook = Notebook(self._cells, lambda: _tokens(shell))
         self._switchboard = Switchboard(self._link, notebook, self._out, self._answered)
-        self.on_msg(lambda _, message, __: self._heard(message))
-        self.comm.on_close(lambda _: self._left())
+        self.on_msg(lambda _, message, __: self._page_said(message))
+        self.comm.on_close(lambda _: on_main(self._kernel, self.close))
         # Else ipykernel 7.4 takes a page's messages to the shell that published last, and they wait for the cell there.
         self.comm._reply_subshell_for = lambda _, subshell: subshell  # noqa: SLF001
-        self._follow(at)
-        self._look()
-        _add(self, shell)
+        self._apply(self._mirror)
+        self._mirror.start()
+        PANELS.add(self, shell)
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
+            trait = self.traits().get(name)
+            if trait is None or trait.read_only or name.startswith("_"):
+                raise TypeError(f"A ChatPanel has no {name!r} that could be given.")
+            if name in _CHECKED:
+                trait.validate(self, value)
 
     def close(self) -> None:
         """Close the widget and follow the session no more; twice is once."""
-        switchboard, mirror, self._switchboard, self._mirror = self._switchboard, self._mirror, None, None
+        switchboard, self._switchboard = self._switchboard, None
         if switchboard is not None:
             switchboard.close()
-        if mirror is not None:
-            mirror.close()
-            _remove(self)
+            self._mirror.close()
+            PANELS.remove(self)
         super().close()
 
     def __repr__(self) -> str:
@@ -122,7 +134,7 @@ class ChatPanel(anywidget.AnyWidget):
 
         kept = {"display_id": self._display_id} if self._is_updated else {}
         display(self._saved(), raw=True, **kept)
-        if self._mirror is not None:
+        if self._switchboard is not None:
             self._drawn = self._what
             view = self._repr_mimebundle_()
             if view is not None:
@@ -130,13 +142,14 @@ class ChatPanel(anywidget.AnyWidget):
 
     @property
     def _what(self) -> tuple[str, tuple[Turn, ...]]:
-        return self._reading.title or self.session, self._reading.turns
+        reading = self._mirror.latest or Reading()
+        return reading.title or self.session, reading.turns
 
     def _saved(self) -> dict[str, str]:
         title, turns = self._what
-        taped = self._mirror is not None and self._mirror.at.tape is not None
+        is_open, is_taped = self._switchboard is not None, self._mirror.at.tape is not None
         return {
-            "text/html": saved_html(title, turns, widget=self._mirror is not None, styled=not taped),
+            "text/html": saved_html(title, turns, widget=is_open, styled=not is_taped),
             "text/plain": saved_text(title, turns),
         }
 
@@ -147,7 +160,8 @@ class ChatPanel(anywidget.AnyWidget):
     @property
     def _is_updated(self) -> bool:
         """Whether what is saved is brought up to date: nbval ignores updates, and what is on a tape is to be the same."""
-        return self._mirror is not None and self._mirror.at.tape is None and os.environ.get("WARP_STREAM") != "0"
+        is_taped = self._mirror.at.tape is not None
+        return self._switchboard is not None and not is_taped and os.environ.get("WARP_STREAM") != "0"
 
     def _redraw(self) -> None:
         from IPython.display import update_display
@@ -158,24 +172,34 @@ class ChatPanel(anywidget.AnyWidget):
 
     # -- pages -------------------------------------------------------------------------------------
 
-    def _heard(self, message: object) -> None:
+    def _page_said(self, message: object) -> None:
         if self._switchboard is not None:
             self._switchboard.heard(message)
-
-    def _left(self) -> None:
-        if self._switchboard is not None:
-            self._switchboard.close()
 
     def _out(self, message: dict[str, Any]) -> None:
         if self.comm is not None:
             self.send(message)
 
     def _answered(self, said: Said, answer: Answer) -> None:
-        """Note what a page has asked that cannot save it itself: when it is answered the notebook is to show it."""
+        """Note what a page has asked, behind the portal."""
+        mirror = self._mirror
+        if said.verb in ("ask", "create") and mirror.is_gone:
+            mirror.retry_now()  # it waits for a session that had gone
         if said.verb == "ask" and isinstance(answer.body, dict) and not said.args.values.get("keeps"):
-            self._asked.add(str(answer.body["turnId"]))
-        if said.verb in ("ask", "create") and self._mirror is not None and not self._reading.exists:
-            self._mirror.again()  # it waits for a session that had gone
+            turn_id = str(answer.body["turnId"])
+            on_main(self._kernel, lambda: self._note_ask(turn_id))
+
+    def _note_ask(self, turn_id: str) -> None:
+        """Remember a prompt of a page that cannot save it itself: once it is answered the notebook is to show it."""
+        self._unsaved_asks.add(turn_id)
+        self._draw_asks()
+
+    def _draw_asks(self) -> None:
+        _, turns = self._what
+        answered = self._unsaved_asks.intersection(one.id for one in turns)
+        if answered:
+            self._unsaved_asks -= answered
+            self._redraw()
 
     # -- the session -------------------------------------------------------------------------------
 
@@ -183,85 +207,107 @@ class ChatPanel(anywidget.AnyWidget):
     def _check_session(self, proposal: dict[str, Any]) -> str:
         try:
             session_id = check_session_id(proposal["value"])
-        except errors.InvalidSessionId as error:
+            if self._is_waited_for and session_id != self._mirror.session_id:
+                at = self._link.connection()
+                self._ready = at.call(lambda: opened(at, session_id, "", self._session_read), GATEWAY_SECONDS)
+        except errors.WarpError as error:
             raise TraitError(error.message) from None  # of no other error does traitlets put back what there was
-        if self._mirror is not None and "session" not in self._property_lock:  # a page waits for nothing
-            at = self._link.connection()
-            at.portal.call(Mirror(at, session_id, self._hear).create)
         return session_id
 
     @validate("model")
     def _check_model(self, proposal: dict[str, Any]) -> str:
         model: str = proposal["value"]
-        if model and self._mirror is not None and "model" not in self._property_lock:
-            at = self._link.connection()
-            at.portal.call(lambda: known(at, model))
+        if model and self._is_waited_for:
+            try:
+                at = self._link.connection()
+                at.call(lambda: known(at, model), GATEWAY_SECONDS)
+            except errors.WarpError as error:
+                raise TraitError(error.message) from None
         return model
+
+    @property
+    def _is_waited_for(self) -> bool:
+        """Whether who sets a trait may be held up: a cell that does so is to see at once what is wrong or there."""
+        return self._switchboard is not None and PANELS.in_cell()
 
     @observe("session")
     def _session_changed(self, _: object) -> None:
-        if self._mirror is not None:
-            self._follow(self._link.opened() or self._mirror.at)
-            if "session" not in self._property_lock:
-                self._look()
+        if self._switchboard is None:
+            return
+        if is_main() and PANELS.follows(self):
+            self._follow_session()
+            return
+        at = self._link.opened()
+        if at is not None:  # made now: the cell that computes meanwhile may take long
+            at.start(partial(made_soon, at, self.session))
+        on_main(self._kernel, self._follow_session)
+
+    def _follow_session(self) -> None:
+        if PANELS.follows(self):
+            self._catch_up()
+            self._apply(self._mirror)
+
+    def _catch_up(self) -> Mirror | None:
+        """See Panels. Whatever a panel follows it begins to follow here."""
+        at = self._link.opened()
+        if at is None:
+            return None
+        self._notebook = self._cells.notebook or ""
+        if at is not self._mirror.at or self.session != self._mirror.session_id:
+            self._follow(at)
+        return self._mirror
 
     def _follow(self, at: Connection) -> None:
-        if self._mirror is not None:
-            self._mirror.close()
-        self._mirror = Mirror(at, self.session, self._hear)
-        self._mirror.start()
+        before, ready = self._mirror, self._ready
+        before.close()
+        self._ready = None
+        if ready is None or (ready.at, ready.session_id) != (at, self.session):
+            ready = Mirror(at, self.session, self._session_read)
+        if at is before.at:
+            ready.gateway_id = ready.gateway_id or before.gateway_id
+        else:
+            self._has_moved = True
+        self._mirror = ready
+        ready.start()
 
-    def _hear(self, mirror: Mirror, reading: Reading) -> None:
+    def _session_read(self, mirror: Mirror) -> None:
         """Take in what was read behind the portal."""
-        _on_main(self._kernel, lambda: self._apply(mirror, reading))
+        on_main(self._kernel, lambda: self._apply(mirror))
 
-    def _apply(self, mirror: Mirror, reading: Reading) -> None:
-        if mirror is not self._mirror or reading.number <= self._reading.number:
+    def _apply(self, mirror: Mirror) -> None:
+        if mirror is not self._mirror or self._switchboard is None:
             return
-        self._reading = reading
+        self._gateway = mirror.gateway_id or ""
+        reading = mirror.latest
+        if reading is None or reading is self._applied:
+            return
+        self._applied = reading
         whole = [one.response for one in reading.turns if one.status == "complete"]
         for name, value in (("turns", _told(reading.turns)), ("value", whole[-1] if whole else "")):
             try:
                 self.set_trait(name, value)
             except Exception:  # noqa: BLE001 - of who observes it: shown as ipywidgets shows it
                 get_ipython().showtraceback()
-        answered = self._asked.intersection(one.id for one in reading.turns)
-        if answered:
-            self._asked.difference_update(answered)
-            self._redraw()
+        self._draw_asks()
 
-    def _look(self) -> None:
-        """See now what has changed; what fails is seen later, by the watching."""
-        mirror = self._mirror
-        if mirror is None or threading.current_thread() is not threading.main_thread():
-            return
-        try:
-            reading = mirror.at.portal.call(mirror.look)
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nobody has asked for it
-            _log.warning("panel_not_looked session=%s reason=%r", self.session, error)
-        else:
-            self._apply(mirror, reading)
-
-    def _after_cell(self) -> None:
-        at = self._link.opened()
-        if at is None or self._mirror is None:
-            return
-        if at is not self._mirror.at:
-            self._move(at)
-        self._notebook = self._cells.notebook or ""
-        self._look()
+    def _show(self) -> None:
+        """See Panels; pages learn here that the gateway is another one, for now it is known which."""
+        self._apply(self._mirror)
+        moved, self._has_moved = self._has_moved, False
+        if moved and self._switchboard is not None:
+            self._switchboard.moved()
         self._redraw()
 
-    def _move(self, at: Connection) -> None:
-        """Go on at another gateway; the page learns of it."""
-        try:
-            self._gateway = at.portal.call(lambda: gateway_id(at))
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - it is tried again after the next cell
-            _log.warning("panel_not_moved session=%s reason=%r", self.session, error)
-            return
-        self._follow(at)
-        if self._switchboard is not None:
-            self._switchboard.moved()
+    def _rest(self) -> None:
+        """See Panels."""
+        self._mirror.close()
+
+    def _give_way(self) -> None:
+        """See Panels; the session goes along where the panel has made it and nobody has used it."""
+        self.close()
+        mirror = self._mirror
+        if mirror.session_id == self._own and not PANELS.shows(mirror.session_id):
+            mirror.at.start(partial(left, mirror.at, mirror.session_id))
 
 
 def _told(turns: tuple[Turn, ...]) -> tuple[dict[str, object], ...]:
@@ -273,50 +319,8 @@ def _tokens(shell: Any) -> int:
     return TOKENS if magics is None else int(magics.attach_tokens)
 
 
-# -- the kernel ------------------------------------------------------------------------------------
-
-
 def _shell() -> Any:
     shell = get_ipython()
     if getattr(shell, "kernel", None) is None:
         raise UsageError("The chat panel is a widget, so it needs a notebook; in a terminal %%warp and Warp ask.")
     return shell
-
-
-def _execution(kernel: Any) -> tuple[str | None, str | None]:
-    """Return the cell that runs, where the front end names it, and which run of it this is."""
-    parent = kernel.get_parent()
-    return (parent.get("metadata") or {}).get("cellId"), (parent.get("header") or {}).get("msg_id")
-
-
-def _on_main(kernel: Any, work: Callable[[], None]) -> None:
-    """Run ``work`` on the thread that runs cells, between two of them."""
-    kernel.io_loop.add_callback(work)
-
-
-_panels: weakref.WeakSet[ChatPanel] = weakref.WeakSet()
-"""Those that are open."""
-
-
-def _add(panel: ChatPanel, shell: Any) -> None:
-    cell, run = panel._made_by  # noqa: SLF001
-    for other in list(_panels):
-        if cell is not None and other._made_by[0] == cell and other._made_by[1] != run:  # noqa: SLF001
-            other.close()  # else each run of its cell would leave one behind
-    if not _panels:
-        shell.events.register("post_run_cell", _after_cell)
-    _panels.add(panel)
-
-
-def _remove(panel: ChatPanel) -> None:
-    _panels.discard(panel)
-    if not _panels and (shell := get_ipython()) is not None:
-        shell.events.unregister("post_run_cell", _after_cell)
-
-
-def _after_cell(_: object) -> None:
-    for panel in list(_panels):
-        try:
-            panel._after_cell()  # noqa: SLF001
-        except Exception:  # noqa: BLE001 - the cell is not to blame
-            _log.exception("panel_failed session=%s", panel.session)

@@ -162,6 +162,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "news",
                 "switchboard",
                 "mirror",
+                "panels",
                 "panel",
                 "api",
                 "magics",

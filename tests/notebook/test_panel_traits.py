@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.notebook.panel_client import PanelClient, settled
 pytestmark = pytest.mark.slow
 
 numbers = itertools.count()
-EVERYTHING = "(len(ipywidgets.Widget.widgets), len(__import__('warp_magics.panel').panel._panels))"
+EVERYTHING = "(len(ipywidgets.Widget.widgets), len(__import__('warp_magics.panels').panels.PANELS._open))"
 
 
 @pytest.fixture
@@ -109,7 +110,9 @@ def test_what_is_wrong_is_said_before_anything_happens(panel, given, told):
 
 def test_what_is_set_wrong_changes_nothing(panel, session):
     assert "TraitError: 'no id/at all' is not a session id" in failing(panel, "panel.session = 'no id/at all'")
-    assert "UnknownModel" in failing(panel, "panel.model = 'gone:model'")
+    assert 'TraitError: there is no provider "gone"' in failing(panel, "panel.model = 'gone:model'")
+    held = "with panel.hold_trait_notifications(): panel.model, panel.height = 'gone:model', 300"
+    assert 'TraitError: there is no provider "gone"' in failing(panel, held)
     assert "160" in failing(panel, "panel.height = 10")
     assert panel.value("(panel.session, panel.model, panel.height)") == (session, "", 480)
     panel.run("panel.model, panel.height, panel.disabled = 'lab:ok', 200, True")
@@ -168,7 +171,8 @@ def test_a_closed_panel_follows_nothing(panel, session):
     assert panel.value("(panel.turns, panel.value)") == ((), "")
     shown = panel.run("panel").displays
     assert [list(one["content"]["data"]) for one in shown] == [["text/html", "text/plain"]]
-    assert "panel" not in panel.value("[one.__module__ for one in get_ipython().events.callbacks['post_run_cell']]")
+    heard = "[one.__module__ for one in get_ipython().events.callbacks['{}']]"
+    assert "warp_magics.panels" not in panel.value(f"{heard.format('pre_run_cell')} + {heard.format('post_run_cell')}")
 
 
 def test_an_observer_that_fails_shows_it_and_spoils_nothing(panel, session):
@@ -192,6 +196,126 @@ def test_a_cell_that_is_run_again_leaves_one_panel(panel, session):
         assert panel.value(count) == 2
     panel.run(f"ChatPanel('{session}')", cell="another")
     assert panel.value(count) == 3
+
+
+def test_what_its_cell_has_made_for_nothing_goes_with_it(panel, session):
+    def made():
+        panel.run("one = ChatPanel()", cell="one-and-the-same")
+        return panel.value("one.session")
+
+    first, second = made(), made()
+    panel.run(f"%%warp -s {second}\nhello")
+    third = made()
+    settled(panel, lambda: first not in panel.run("%warp sessions").everything)
+    listed = panel.run("%warp sessions").everything
+    assert (second in listed, third in listed) == (True, True)
+    panel.run(f"ChatPanel('{session}')", cell="one-and-the-same")
+    panel.run(f"ChatPanel('{session}')", cell="one-and-the-same")
+    settled(panel, lambda: third not in panel.run("%warp sessions").everything)
+    assert session in panel.run("%warp sessions").everything
+
+
+def test_of_those_whose_cells_have_no_name_the_newest_are_followed(panel, session):
+    panel.run(f"panels = [ChatPanel('{session}') for _ in range(17)]")
+    panel.run(f"%%warp -s {session}\nhello")
+    assert panel.value("[len(one.turns) for one in [panel, *panels]]") == [0, 0, *[1] * 16]
+
+
+def test_a_layout_is_made_once(panel):
+    counted = (
+        "before = len(ipywidgets.Widget.widgets)\none = ChatPanel({})\nmade = len(ipywidgets.Widget.widgets) - before"
+    )
+    panel.run(counted.format(""))
+    bare = panel.value("made")
+    panel.run(counted.format("layout={'width': '30%'}"))
+    assert panel.value("(made, one.layout.width)") == (bare, "30%")
+
+
+# What a panel asks of its gateway, counted there.
+COUNTED = """
+gateway, asked = __import__('warp_magics.connect').connect.connection().gateway, []
+def counted(verb):
+    def counting(*args, **more):
+        asked.append(verb)
+        return getattr(type(gateway), verb)(gateway, *args, **more)
+    return counting
+for verb in ('create', 'session', 'history', 'watch'): setattr(gateway, verb, counted(verb))
+"""
+
+
+@pytest.fixture
+def counting(panel):
+    panel.run(COUNTED)
+    yield panel
+    panel.run("for verb in ('create', 'session', 'history', 'watch'): delattr(gateway, verb)")
+
+
+def test_a_session_that_is_there_is_neither_made_again_nor_read_twice(counting, session):
+    counting.run("panel.close()")
+    counting.run(f"%%warp -s {session}\nhello")
+    counting.run(f"asked.clear()\nother = ChatPanel('{session}')\nimport time; time.sleep(1.5)")
+    assert counting.value("(asked.count('create'), asked.count('history'))") == (0, 1)
+    counting.run(f"%%warp -s {session}\nagain")
+    counting.run("time.sleep(0.3)")
+    assert counting.value("(len(other.turns), asked.count('history'))") == (2, 2)
+    counting.run(f"asked.clear()\nother.session = '{session}-new'\ntime.sleep(1.5)")
+    assert counting.value("(asked.count('create'), asked.count('history'))") == (1, 0)
+
+
+@pytest.mark.parametrize("code", ["ChatPanel('{}')", "panel.session = '{}'"])
+def test_ctrl_c_while_a_session_is_read_ends_the_cell(counting, session, code):
+    counting.run(f"%%warp -s {session}-long\nhello")
+    counting.run(
+        "import asyncio\nasync def history(*args, **more):\n    await asyncio.sleep(1.5)\n"
+        "    return await type(gateway).history(gateway, *args, **more)\ngateway.history = history"
+    )
+    cell = counting.start(f"print('begun', flush=True)\n{code.format(session + '-long')}\nprint('went on')")
+    counting.until_text(cell, "begun")
+    time.sleep(0.5)
+    counting.interrupt()
+    ran = counting.wait(cell)
+    assert "went on" not in ran.stream()
+    assert ran.error["ename"] == "KeyboardInterrupt"
+    assert counting.value("panel.session") == session
+
+
+def test_a_deleted_session_is_not_asked_for_over_and_over(counting, session):
+    counting.run(f"%warp delete {session}")
+    counting.run("import time; time.sleep(0.3)\nasked.clear()\ntime.sleep(1.6)\nmeanwhile = list(asked)")
+    assert counting.value("meanwhile") == []
+    counting.run(f"%%warp -s {session}\nanew")
+    assert counting.value("panel.value") == "You said 'anew' in message 1."
+    counting.run("seen = []\npanel.observe(lambda change: seen.append(change['new']), 'value')")
+    client = PanelClient(counting, "panel")
+    client.body("ask", key=f"t-{next(numbers)}", ask={"prompt": "watched", "sessionId": session})
+    settled(counting, lambda: client.body("history", sessionId=session)["turns"][1:])
+    counting.run("time.sleep(0.3)")
+    assert counting.value("seen") == ["You said 'watched' in message 3."]
+
+
+def test_a_page_finds_a_gateway_that_was_slow_to_say_who_it_is(served, session):
+    served.run("import asyncio\nfrom warp_magics import ChatPanel, connect, mirror\nmirror._IDENTITY_SECONDS = 0.05")
+    served.run("gateway = __import__('warp_magics.connect').connect.connection().gateway")
+    served.run("async def status():\n    await asyncio.sleep(0.3)\n    return await type(gateway).status(gateway)")
+    served.run(f"gateway.status = status\npanel = ChatPanel('{session}')\nfirst = panel._gateway")
+    assert served.value("first") == ""
+    client = PanelClient(served, "panel")
+    settled(served, lambda: client.state("_gateway") == client.body("ready")["gatewayId"])
+    served.run("panel.close()\ndel gateway.status\nmirror._IDENTITY_SECONDS = 2.0")
+
+
+def test_a_connection_that_was_closed_stays_so(kernel, session):
+    closed = "'warp-gateway' in [one.name for one in __import__('threading').enumerate()]"
+    kernel.run(f"from warp_magics import ChatPanel, connect as link\npanel = ChatPanel('{session}')")
+    client = PanelClient(kernel, "panel")
+    kernel.run("import warp_magics.connect\nwarp_magics.connect.disconnect()")
+    client.set(session=f"{session}-b")
+    assert kernel.value(f"({closed}, panel.session)") == (False, f"{session}-b")
+    kernel.run("panel._mirror.start()")
+    assert kernel.value(closed) is False
+    kernel.run(f"%%warp -s {session}-b\nhello")
+    assert kernel.value("panel.value") == "You said 'hello' in message 1."
+    kernel.run("panel.close()")
 
 
 def test_warp_gives_one(panel, session):

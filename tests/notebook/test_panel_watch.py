@@ -153,7 +153,8 @@ def test_it_ends_with_the_comm(client):
     client.kernel.run(f"%%warp -s {session_of(client)}\nhello")
     client.kernel.run("import time; time.sleep(0.3)")
     assert not happened(client, watch)
-    assert client.kernel.value("panel.value") == "You said 'hello' in message 1."
+    assert client.kernel.value("panel.value") == ""  # nobody can see the panel any more: it is closed, and asks for nothing
+    assert client.kernel.value("panel.comm") is None
 
 
 # -- while a cell computes -------------------------------------------------------------------------
