@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .connect import Connection
+
+_log = logging.getLogger("warp_magics.panel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ class News:
     async def _watch(self, at: Connection, session_id: str, after: Mapping[str, str]) -> None:
         try:
             await merge(at.gateway, at.owner, (session_id,), after, self._put)
-        except errors.WarpError as error:
+        except Exception as error:  # noqa: BLE001 - a page that is told of no end would wait for ever
+            if not isinstance(error, errors.WarpError):
+                _log.exception("news_failed session=%s", session_id)
             await self._put(Told("error", "", wire.error_json(error)))
 
     async def _put(self, told: Told | None) -> None:

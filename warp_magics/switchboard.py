@@ -48,7 +48,7 @@ class Said:
         return self.page, self.call
 
 
-def read(message: object) -> Said | None:
+def call_of(message: object) -> Said | None:
     """Return the call that ``message`` is; None for what cannot even be answered."""
     said = message if isinstance(message, dict) else {}
     page, call, verb, args = (said.get(name) for name in ("page", "call", "verb", "args"))
@@ -82,11 +82,11 @@ class Switchboard:
 
     def heard(self, message: object) -> None:
         """Take in what a page has said; returns at once, whichever thread it is."""
-        said = read(message)
+        said = call_of(message)
         if said is None or self._closed:
             return
         if said.verb in verbs.OF_NOTEBOOK:
-            self._apart(self._look, said)
+            self._apart(self._serve_notebook, said)
         elif (at := self._link.opened()) is not None:
             self._begin(at, said)
         else:
@@ -102,8 +102,8 @@ class Switchboard:
 
     def close(self) -> None:
         """Answer nobody any more; twice is once."""
-        self._closed = True
         with self._lock:
+            self._closed = True
             watches, self._watches = self._watches, {}
         for _, end in watches.values():
             end()
@@ -114,7 +114,7 @@ class Switchboard:
     def _apart(work: Callable[[Said], None], said: Said) -> None:
         threading.Thread(target=work, args=(said,), name="warp-panel", daemon=True).start()
 
-    def _look(self, said: Said) -> None:
+    def _serve_notebook(self, said: Said) -> None:
         try:
             answer = verbs.OF_NOTEBOOK[said.verb](self._notebook, said.args)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page is told
@@ -135,7 +135,7 @@ class Switchboard:
         elif said.verb == "unwatch":
             self._unwatch(said)
         else:
-            at.portal.start(partial(self._serve, at, said))
+            at.start(partial(self._serve, at, said))
 
     async def _serve(self, at: Connection, said: Said) -> None:
         if said.verb in verbs.ONCE and self._known(said):
@@ -188,24 +188,26 @@ class Switchboard:
         except errors.WarpError as error:
             self._reply(said, verbs.failed(error))
             return
-        with self._lock:
-            newest, before = self._watches.get(said.page, (said.call, None))
-            if newest > said.call:
-                return  # two threads brought them in, the later one first
-        if before is not None:
-            before()
-        self._reply(said, Answer({}))
 
         async def run() -> None:
+            self._reply(said, Answer({}))
             await News(partial(self._tell, said), self.pace).run(at, session_id, after)
 
-        with self._lock:
-            self._watches.pop(said.page, None)
-            self._watches[said.page] = said.call, at.portal.start(run)
-            oldest = next(iter(self._watches)) if len(self._watches) > _PAGES else None
-            _, end = self._watches.pop(oldest) if oldest is not None else (0, None)
-        if end is not None:
+        for end in self._kept(said, at.start(run)):
             end()
+
+    def _kept(self, said: Said, end: Callable[[], None]) -> list[Callable[[], None]]:
+        """Keep a watch that was begun, ``end`` ends it; returns what ends those that are to be told no more."""
+        with self._lock:
+            newest, before = self._watches.get(said.page, (0, None))
+            if self._closed or newest > said.call:
+                return [end]  # two threads brought them in, the later one first
+            self._watches.pop(said.page, None)
+            self._watches[said.page] = said.call, end
+            over = [] if before is None else [before]
+            if len(self._watches) > _PAGES:
+                over.append(self._watches.pop(next(iter(self._watches)))[1])
+        return over
 
     def _unwatch(self, said: Said) -> None:
         with self._lock:

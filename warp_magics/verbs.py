@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PAGE: Final = 50
 _CREATED: Final = 201
 _GONE: Final = 204
+_TOO_LARGE: Final = 10**9
+"""REST reads numbers of nine digits."""
 _FILE: Final = 20_000_000
 """Bytes that a file may have."""
 
@@ -48,7 +50,7 @@ class Arguments:
     def number(self, name: str) -> int | None:
         """Return the whole number ``name``, or None where it is not given; raises InvalidRequest."""
         value = self.values.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        if value is not None and (type(value) is not int or not 0 <= value < _TOO_LARGE):
             raise errors.InvalidRequest(f"{name} is to be a whole number.")
         return value
 
@@ -88,7 +90,7 @@ def failed(error: Exception) -> Answer:
     return Answer(wire.error_json(error), error.http_status if isinstance(error, errors.WarpError) else 500)
 
 
-def body(said: object) -> bytes:
+def as_json(said: object) -> bytes:
     """Return what a page has said as the JSON that it was; raises InvalidRequest for half a character in it."""
     try:
         return wire.json_bytes(said)
@@ -130,7 +132,7 @@ async def _history(call: Call) -> Answer:
 
 
 async def _create(call: Call) -> Answer:
-    new = wire.read_new_session(body(call.args.values))
+    new = wire.read_new_session(as_json(call.args.values))
     made = await call.at.gateway.create(
         call.at.owner, new.session_id, title=new.title, ttl=new.ttl, metadata=new.metadata
     )
@@ -138,7 +140,7 @@ async def _create(call: Call) -> Answer:
 
 
 async def _update(call: Call) -> Answer:
-    to = wire.read_changes(body({name: value for name, value in call.args.values.items() if name != "sessionId"}))
+    to = wire.read_changes(as_json({name: value for name, value in call.args.values.items() if name != "sessionId"}))
     changed = await call.at.gateway.update(
         call.at.owner, call.session, title=to.title, ttl=to.ttl, metadata=to.metadata
     )
@@ -165,7 +167,7 @@ async def _export(call: Call) -> Answer:
 
 async def _ask(call: Call) -> Answer:
     """Ask, and return once the prompt has its turn; the answer is made whether somebody reads it or not."""
-    request = wire.read_ask(body(call.args.values.get("ask")), call.at.owner, turn_id=call.args.text("key"))
+    request = wire.read_ask(as_json(call.args.values.get("ask")), call.at.owner, turn_id=call.args.text("key"))
     source = replace(request.source, kind="panel", notebook=request.source.notebook or call.notebook)
     request = replace(request, source=source, create_session=True, on_disconnect="finish")
     return Answer(wire.begun_json(await call.at.gateway.begin(request)))
@@ -209,7 +211,7 @@ def _attachment(make: Callable[[], Attachment]) -> Answer:
 
 
 def _suggestions(notebook: Notebook, _: Arguments) -> Answer:
-    failed_in = next((count for count, one in reversed(notebook.cells.failures.items()) if one.mendable), None)
+    failed_in = next((count for count, one in reversed(list(notebook.cells.failures.items())) if one.mendable), None)
     found = suggestions(nearby(notebook.cells.names()), None if failed_in is None else f"Err[{failed_in}]")
     return Answer({"prompts": [{"text": one.text, "attach": list(one.attach)} for one in found]})
 

@@ -63,7 +63,7 @@ def test_the_same_call_is_run_once_and_answered_again(client):
     client.say("ask", call=call, key="once", ask={"prompt": "hello", "sessionId": session})
     client.kernel.until(lambda: len(client.replies(call)) == 2)
     assert [(one["status"], one["body"]) for one in client.replies(call)] == [first, first]
-    assert len(turns(client)) == 1
+    assert len(settled(client.kernel, lambda: turns(client))) == 1
 
 
 def test_a_call_that_is_still_being_run_is_answered_once(client):
@@ -125,6 +125,8 @@ def test_an_answer_is_stopped(client):
         ("history", {"sessionId": "nowhere"}, 404, "SESSION_NOT_FOUND"),
         ("sessions", {"limit": "many"}, 400, "INVALID_REQUEST"),
         ("sessions", {"limit": 0}, 400, "INVALID_REQUEST"),
+        ("sessions", {"limit": 10**9}, 400, "INVALID_REQUEST"),
+        ("history", {"sessionId": "nowhere", "last": 10**30}, 400, "INVALID_REQUEST"),
         ("create", {"titel": "x"}, 422, "UNPROCESSABLE_REQUEST"),
         ("update", {"sessionId": "nowhere", "title": "x"}, 404, "SESSION_NOT_FOUND"),
         ("rewind", {"sessionId": "nowhere", "to": "t"}, 404, "SESSION_NOT_FOUND"),

@@ -153,8 +153,52 @@ def test_it_ends_with_the_comm(client):
     client.kernel.run(f"%%warp -s {session_of(client)}\nhello")
     client.kernel.run("import time; time.sleep(0.3)")
     assert not happened(client, watch)
-    assert client.kernel.value("panel.value") == ""  # nobody can see the panel any more: it is closed, and asks for nothing
+    assert (
+        client.kernel.value("panel.value") == ""
+    )  # nobody can see the panel any more: it is closed, and asks for nothing
     assert client.kernel.value("panel.comm") is None
+
+
+def test_of_watches_that_come_at_once_the_newest_is_told(client):
+    session = session_of(client)
+    client.kernel.run(
+        "import sys, threading\nsys.setswitchinterval(1e-6)\nbarrier = threading.Barrier(16)\n"
+        f"def say(call):\n    message = dict(page='{client.page}', call=call, verb='watch')\n"
+        f"    message['args'] = dict(sessionId='{session}', after={{}})\n"
+        "    barrier.wait()\n    panel._switchboard.heard(message)\n"
+        "threads = [threading.Thread(target=say, args=(1000 + call,)) for call in range(16)]\n"
+        "for one in threads: one.start()\n"
+        "for one in threads: one.join()\nsys.setswitchinterval(0.005)"
+    )
+    client.until_event(1015, "watching")
+    ask(client)
+    client.until_event(1015, "turn-ended")
+    client.kernel.run("import time; time.sleep(0.2)")
+    assert {one["watch"] for one in client.heard("watch") if len(one["events"]) > 1} == {1015}
+
+
+def test_a_watch_that_comes_as_the_panel_closes_never_begins(client):
+    told = client.kernel.value(
+        "(lambda switchboard, pace, link, said, time: ("
+        "switchboards := [switchboard.Switchboard(link.shared(), panel._switchboard._notebook, said.append,"
+        " lambda *_: None, pace.Pace(silence=0.05))],"
+        " link.disconnect(),"
+        " switchboards[0].heard({'page': 'p', 'call': 1, 'verb': 'watch', 'args': {'sessionId': panel.session}}),"
+        " switchboards[0].close(), time.sleep(1), [one for one in said if 'watch' in one])[-1])("
+        "*(__import__(f'warp_magics.{one}', fromlist=['']) for one in ('switchboard', 'news', 'connect')), [],"
+        " __import__('time'))"
+    )
+    assert told == []
+
+
+def test_a_watch_that_breaks_in_an_unexpected_way_tells_so(client):
+    client.kernel.run(
+        "gateway = __import__('warp_magics.connect').connect.connection().gateway\n"
+        "def watch(*_): raise LookupError('unexpected')\ngateway.watch = watch"
+    )
+    watch = client.say("watch", sessionId=session_of(client), after={})
+    client.until_event(watch, "error")
+    client.kernel.run("del gateway.watch")
 
 
 # -- while a cell computes -------------------------------------------------------------------------
