@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import nbformat
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from tests.notebook.kernel import KEY
 from tests.server.process import poll, running_jupyter
@@ -115,7 +115,7 @@ class Front:
 
         def ran() -> bool:
             """A front end that is still starting does not hear it, or has no kernel to run it yet."""
-            cell.locator(".cm-content").click()
+            self.click(cell.locator(".cm-content"))
             self.page.keyboard.press("Control+a")
             self.page.keyboard.insert_text(code)
             self.page.keyboard.press("Shift+Enter")
@@ -130,6 +130,13 @@ class Front:
         if wait:
             self.wait(cell)
         return cell
+
+    def click(self, what: Locator) -> None:
+        """Click it; where a dialog of the front end's is in the way, the failure has its words."""
+        try:
+            what.click(timeout=15_000)
+        except Error as error:
+            raise AssertionError(self.page.locator(".jp-Dialog").all_inner_texts()) from error
 
     def wait(self, cell: Locator) -> None:
         """Wait until the cell has ended."""
