@@ -31,7 +31,8 @@ interface Props {
   /** What was begun for the user. */
   proposed: Proposal | null;
   dropped: File[] | null;
-  onSend: (draft: Draft) => void;
+  /** Returns whether it is on its way; if not, it stays here. */
+  onSend: (draft: Draft) => boolean;
 }
 
 /** Where one writes. What is written is kept until it was heard. */
@@ -93,8 +94,7 @@ export function Composer(props: Props) {
   const why = trouble || hindered || (isUnsure ? "Loading…" : "") || (reading ? "Reading what is attached…" : advice);
   const canSend = !isEmpty && !hindered && !isUnsure && !reading && !disabled && !busy;
   const send = () => {
-    if (!canSend) return;
-    onSend(draft);
+    if (!canSend || !onSend(draft)) return;
     latest.current = EMPTY; // what was sent is kept by who sends it
     setDraft(EMPTY);
     setTrouble("");

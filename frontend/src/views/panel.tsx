@@ -126,7 +126,11 @@ export function Panel({ tools, root }: { tools: Tools; root: HTMLElement }) {
             lastPrompt={shown.at(-1)?.prompt ?? ""}
             proposed={proposed}
             dropped={dropped}
-            onSend={(draft) => void chat.ask({ ...pick(draft), models: asked })}
+            onSend={(draft) => {
+              if (isBusy(chat.view.conversation)) return false; // since this was drawn
+              void chat.ask({ ...pick(draft), models: asked });
+              return true;
+            }}
           />
         </div>
       </div>
