@@ -219,6 +219,7 @@ def test_all_goes_on_while_a_cell_computes(aside):
     cell = aside.kernel.start("import time\nfor _ in range(80): time.sleep(0.1)")
     aside.kernel.until(lambda: aside.kernel.of(cell, "execute_input"))
     watch = aside.say("watch", sessionId=session, after={})
+    aside.until_event(watch, "watching")
     body = aside.body("ask", key="busy", ask={"prompt": "now?", "sessionId": session})
     aside.until_event(watch, "end")
     assert text(aside, watch) == "You said 'now?' in message 1."

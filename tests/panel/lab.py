@@ -88,6 +88,9 @@ class Front:
         self.page.on("request", lambda one: "/warp/api/v1/events" in one.url and self.feeds.add(one))
         self.page.on("requestfinished", self._over)
         self.page.on("requestfailed", self._over)
+        # JupyterLab asks for the kernel where its list of kernels comes later than the notebook.
+        asks = self.page.locator(".jp-Dialog").filter(has_text="Select Kernel")
+        self.page.add_locator_handler(asks, lambda one: one.get_by_role("button", name="Select", exact=True).click())
         self.load()
 
     def _over(self, one: Request) -> None:
