@@ -90,7 +90,7 @@ class Front:
         self.page.on("requestfailed", self._over)
         # JupyterLab asks for the kernel where its list of kernels comes later than the notebook.
         asks = self.page.locator(".jp-Dialog").filter(has_text="Select Kernel")
-        self.page.add_locator_handler(asks, lambda one: one.get_by_role("button", name="Select", exact=True).click())
+        self.page.add_locator_handler(asks, lambda one: one.locator("button.jp-mod-accept").click())
         self.load()
 
     def _over(self, one: Request) -> None:
