@@ -26,7 +26,6 @@ const CALLS: Calls = {
   update: ({ sessionId, title }) => ({ verb: "PATCH", path: at(sessionId), body: { title } }),
   delete: ({ sessionId }) => ({ verb: "DELETE", path: at(sessionId) }),
   fork: ({ sessionId, ...body }) => ({ verb: "POST", path: at(sessionId, "/fork"), body }),
-  rewind: ({ sessionId, to }) => ({ verb: "POST", path: at(sessionId, "/rewind"), body: { to } }),
   export: ({ sessionId, format }) => ({ verb: "GET", path: at(sessionId, `/export?format=${format}`) }),
   ask: ({ key, ask }) => ({
     verb: "POST",

@@ -118,7 +118,6 @@ export interface Verbs {
   update: [{ sessionId: string; title: string }, Session];
   delete: [{ sessionId: string }, unknown];
   fork: [{ sessionId: string; at?: string }, Session];
-  rewind: [{ sessionId: string; to: string }, Session];
   export: [{ sessionId: string; format: "json" | "md" | "ipynb" }, { name: string; mediaType: string; text: string }];
   ask: [{ key: string; ask: Ask }, { sessionId: string; turnId: string; streamId: string }];
   stop: [{ streamId: string }, { status: string }];
