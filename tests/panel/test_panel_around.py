@@ -166,6 +166,12 @@ def test_python_sets_and_observes(front, lab, way):
     expect(panel.root.locator(".warp-notice")).to_contain_text("for reading")
     front.run("panel.height = 300")
     expect(panel.root).to_have_css("height", "300px")
+    box = panel.root.bounding_box()  # its lower right corner is a handle
+    front.page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] - 4)
+    front.page.mouse.down()
+    front.page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] + 96, steps=5)
+    front.page.mouse.up()
+    assert abs(int(front.print("panel.height")) - 400) <= 2
     front.run("panel.disabled = False")
     front.run(f"panel.session = 'other-{way}'")
     expect(panel.root.locator(".warp-empty")).to_be_visible(timeout=10_000)
