@@ -166,11 +166,17 @@ export class Chat {
   }
 
   /** Ask once more what has come to nothing: under its old id where it may have been heard. */
-  retry(refused: RefusedPrompt, models: string[]): Promise<void> {
-    const { key, failure: why, ...wish } = refused;
-    const isUnheard = why.code === UNHEARD;
-    if (!isUnheard) this.forget(key);
-    return this.ask({ ...wish, ...(models.length && { models }), ...(isUnheard && { key }) });
+  async retry(refused: RefusedPrompt, models: string[]): Promise<void> {
+    if (conversation.isBusy(this.now.conversation)) return; // it stays where it is
+    const { key, prompt, attachments, continues } = refused;
+    const isUnheard = refused.failure.code === UNHEARD;
+    const wish: Wish = { prompt, attachments, models: models.length ? models : refused.models };
+    const replaces = conversation.placeOf(refused);
+    if (replaces) wish.replaces = replaces;
+    if (continues) wish.continues = continues;
+    if (isUnheard) wish.key = key;
+    else this.forget(key);
+    return this.ask(wish);
   }
 
   forget(key: string): void {

@@ -14,6 +14,8 @@ export interface Live {
   seen: number;
   /** When it was asked, in the page's own milliseconds. */
   since: number;
+  /** The turn in whose place it was asked here. */
+  replaces?: string;
   ended?: { answer?: Answer; error?: Failure };
 }
 
@@ -39,6 +41,8 @@ export interface Sent {
 /** One that has come to nothing: it is kept until it is asked again or forgotten. */
 export interface RefusedPrompt extends Sent {
   failure: Failure;
+  /** The session has told that it came to nothing: unless it was asked in a turn's place, it is a turn there. */
+  isTold?: boolean;
 }
 
 export interface Conversation {
@@ -88,6 +92,7 @@ function begun(now: Conversation, streamId: string, turnId: string, at: number):
     notes: [],
     seen: 0,
     since: own?.since ?? at,
+    ...(own?.replaces && { replaces: own.replaces }),
   };
 }
 
@@ -125,12 +130,14 @@ function begin(now: Conversation, streamId: string, turnId: string, at: number):
   return { ...next, state: "here", live: begun(next, streamId, turnId, at) };
 }
 
+/** The turn in whose place it was asked is not in the session any more. */
+const TURN_GONE = "TURN_NOT_FOUND";
 const NO_ANSWER: Failure = { code: "NO_ANSWER", message: "No model has answered." };
 
 /** The own prompt of a turn has come to nothing. */
 function failed(now: Conversation, turnId: string, failure: Failure, streamId?: string): Conversation {
   if (!now.sent || !isOf(now.sent, turnId)) return now;
-  const refused = { ...now.sent, failure, ...(streamId && { streamId }) };
+  const refused = { ...now.sent, failure, ...(streamId && { streamId, isTold: true }) };
   return { ...now, live: null, sent: null, refused: [...now.refused, refused] };
 }
 
@@ -207,9 +214,16 @@ export function forgotten(now: Conversation, key: string): Conversation {
   return { ...now, refused: now.refused.filter((one) => one.key !== key) };
 }
 
+/** Where a prompt that has come to nothing is to be asked once more: a turn that was kept of it gives its place. */
+export function placeOf({ key, replaces, continues, isTold, failure }: RefusedPrompt): string | undefined {
+  if (failure.code === TURN_GONE) return undefined;
+  return replaces ?? (isTold && !continues ? key : undefined);
+}
+
 /** The turns to show: those that a prompt on its way will replace, or goes on with, are shown by that. */
 export function visible(now: Conversation): Turn[] {
-  const ids = [now.live?.turnId, now.sent?.replaces, now.sent?.continues].filter((one) => one !== undefined);
+  const { live, sent } = now;
+  const ids = [live?.turnId, live?.replaces, sent?.replaces, sent?.continues].filter((one) => one !== undefined);
   const cut = now.turns.findIndex((one) => ids.includes(one.turnId));
   return cut < 0 ? now.turns : now.turns.slice(0, cut);
 }

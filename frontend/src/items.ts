@@ -38,7 +38,10 @@ const SOURCES: Readonly<Record<string, string>> = { cell: "from a cell", python:
 export function items(now: Conversation): Item[] {
   const { live, sent } = now;
   const own = live && sent && isOf(sent, live.turnId) ? sent : null;
-  const shown = visible(now).map(ofTurn);
+  const again = new Set(now.refused.map((one) => one.replaces));
+  const shown = visible(now)
+    .filter((one) => one.status !== "failed" || !again.has(one.turnId))
+    .map(ofTurn);
   if (live) shown.push(ofLive(live, own));
   if (sent && !own) shown.push(ofSent(sent));
   return [...shown, ...now.refused.map(ofRefused)];

@@ -84,6 +84,50 @@ test("a prompt that nobody has heard of is asked again under its old id, a refus
   chat.close();
 });
 
+const fails = (key: string) => feed("turn-ended", "1-2", { streamId: "s~1", turnId: key, status: "failed" });
+
+test("a prompt that came to nothing is asked again in its turn's place, before that turn is loaded and after", async () => {
+  const [chat, end] = await opened();
+  await chat.ask({ prompt: "Hello" });
+  const key = String(end.of("ask")[0]?.["key"]);
+  end.answers["history"] = () => new Promise(() => {}); // the turn that was kept of it has not come yet
+  end.tell(fails(key));
+  const [first] = now(chat).refused;
+  assert.ok(first);
+  await chat.retry(first, []);
+  const again = end.of("ask")[1];
+  assert.equal((again?.["ask"] as { replaces: string }).replaces, key);
+  end.tell(fails(String(again?.["key"])));
+  const [second] = now(chat).refused;
+  assert.ok(second);
+  await chat.retry(second, []); // nothing was kept of the second: it is still the first one's place
+  assert.equal((end.of("ask")[2]?.["ask"] as { replaces: string }).replaces, key);
+  chat.close();
+});
+
+test("where the turn that was to be asked anew is gone, the prompt is asked behind those that are there", async () => {
+  const [chat, end] = await opened();
+  end.answers["ask"] = () => Promise.reject(new Refused(404, "TURN_NOT_FOUND", "No such turn."));
+  await chat.ask({ prompt: "Hello", replaces: "gone" });
+  const [refused] = now(chat).refused;
+  assert.ok(refused);
+  await chat.retry(refused, []);
+  assert.equal((end.of("ask")[1]?.["ask"] as { replaces?: string }).replaces, undefined);
+  chat.close();
+});
+
+test("while an answer is being made, a prompt that came to nothing is not asked again, and is not lost", async () => {
+  const [chat, end] = await opened();
+  end.answers["ask"] = () => Promise.reject(new Refused(400, "INVALID_REQUEST", "No."));
+  await chat.ask({ prompt: "Hello" });
+  const [refused] = now(chat).refused;
+  assert.ok(refused);
+  end.tell(feed("turn-started", "1-1", { streamId: "s~1", turnId: "of another" }));
+  await chat.retry(refused, []);
+  assert.deepEqual([now(chat).refused.length, end.of("ask").length], [1, 1]);
+  chat.close();
+});
+
 test("while one prompt is on its way, a second is not asked", async () => {
   const [chat, end] = await opened();
   void chat.ask({ prompt: "One" });

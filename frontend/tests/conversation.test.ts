@@ -67,6 +67,22 @@ test("a turn that is asked anew gives its place, and gets it back where nothing 
   assert.deepEqual([shown(now), reasons(now), now.live], [["a", "b", "c"], ["No model has answered."], null]);
 });
 
+test("a turn that is asked anew does not come back between its answer's end and the next load", () => {
+  const now = conversation.asked(here([turn("a"), turn("b")]), sent("d", { replaces: "b" }));
+  const answered = all(now, [feed("turn-started", "9-1", { streamId: "s~4", turnId: "d" }), ...stream(4, "d", ["x"])]);
+  assert.deepEqual([items(answered).map((one) => one.key), answered.sent], [["a", "d"], null]);
+});
+
+test("a failed turn that is asked once more is shown by what came of that, and is back when that is forgotten", () => {
+  const before = here([turn("a"), turn("b", { status: "failed" })]);
+  let now = conversation.asked(before, sent("d", { replaces: "b" }));
+  now = all(now, [feed("turn-ended", "9-2", { turnId: "d", streamId: "s~4", status: "failed" })]);
+  const keys = () => items(now).map((one) => one.key);
+  assert.deepEqual(keys(), ["a", "refused d"]);
+  now = conversation.forgotten(now, "d");
+  assert.deepEqual(keys(), ["a", "b"]);
+});
+
 test("an answer that is gone on with is shown once, with what there was of it", () => {
   const part = turn("a", { status: "stopped", response: "Once" });
   let now = conversation.asked(here([part]), sent("k", { continues: "a", prompt: "asked a" }));

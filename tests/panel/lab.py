@@ -88,9 +88,6 @@ class Front:
         self.page.on("request", lambda one: "/warp/api/v1/events" in one.url and self.feeds.add(one))
         self.page.on("requestfinished", self._over)
         self.page.on("requestfailed", self._over)
-        # JupyterLab asks for the kernel where its list of kernels comes later than the notebook.
-        asks = self.page.locator(".jp-Dialog").filter(has_text="Select Kernel")
-        self.page.add_locator_handler(asks, lambda one: one.locator("button.jp-mod-accept").click())
         self.load()
 
     def _over(self, one: Request) -> None:
@@ -105,7 +102,17 @@ class Front:
         self.page.goto(self.url)
         expect(self.cells.first).to_be_visible(timeout=60_000)
         idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-        expect(idle).to_be_visible(timeout=60_000)
+
+        def ready() -> bool:
+            self.choose_kernel()
+            return idle.is_visible()
+
+        poll(ready, 60)
+
+    def choose_kernel(self) -> None:
+        """Take the kernel that JupyterLab proposes: it asks where it could not start one, as on a busy machine."""
+        if (asks := self.page.locator(".jp-Dialog").filter(has_text="Select Kernel")).count():
+            asks.locator("button.jp-mod-accept").click(timeout=15_000)
 
     @property
     def cells(self) -> Locator:
@@ -118,6 +125,7 @@ class Front:
 
         def ran() -> bool:
             """A front end that is still starting does not hear it, or has no kernel to run it yet."""
+            self.choose_kernel()
             self.click(cell.locator(".cm-content"))
             self.page.keyboard.press("Control+a")
             self.page.keyboard.insert_text(code)
