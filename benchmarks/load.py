@@ -1,54 +1,211 @@
-"""Asks a Jupyter Server the same thing over and over, and prints what it cost the server, as JSON.
+"""Asks a server the same thing over and over, and prints how long that took, as JSON; costs next to nothing itself.
 
-Arguments: the server's URL, its token, a path below the URL, the body, how often, over how many connections.
+``python -m benchmarks.load URL BODY --connections 16 --seconds 4 [--header 'Name: value'] [--hold]``. One raw HTTP/1.1
+connection for each asker, which asks anew once it has its answer. ``--hold`` asks once for each and counts the whole ones.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import sys
+import math
+import re
 import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import aiohttp
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-
-async def ask(session: aiohttp.ClientSession, path: str, body: bytes) -> int:
-    async with session.post(path, data=body) as answer:
-        said = await answer.read()
-        if answer.status != 200 or b"event: error" in said:
-            raise SystemExit(f"{path}: {answer.status} {said[:300]!r}")
-        return len(said)
-
-
-async def worker(session: aiohttp.ClientSession, path: str, body: bytes, turns: list[None]) -> list[float]:
-    took = []
-    while turns:
-        turns.pop()
-        began = time.perf_counter()
-        await ask(session, path, body)
-        took.append(time.perf_counter() - began)
-    return took
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
 
 
-async def cpu(session: aiohttp.ClientSession) -> float:
-    async with session.get("bench/cpu") as answer:
-        return (await answer.json())["seconds"]
+@dataclass
+class Tally:
+    """What was seen of all connections; times in seconds."""
+
+    until: float
+    waits: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
+    """Until the first byte of each answer's body."""
+    failures: int = 0
+    sample: bytes = b""
+    """The first answer that was none."""
 
 
-async def main(*said: str) -> None:
-    url, token, path, body, count, connections = said
-    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
-    async with aiohttp.ClientSession(url, headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session:
-        width, data = int(connections), body.encode()
-        await asyncio.gather(*(ask(session, path, data) for _ in range(width)))  # opens all connections
-        turns, before, began = [None] * int(count), await cpu(session), time.perf_counter()
-        took = await asyncio.gather(*(worker(session, path, data, turns) for _ in range(width)))
-        seconds, spent = time.perf_counter() - began, await cpu(session) - before
-    waits = sorted(wait for one in took for wait in one)
-    cost = {"cpu_ms": spent / len(waits) * 1000, "per_second": len(waits) / seconds, "busy": spent / seconds}
-    print(json.dumps(cost | {"p50_ms": waits[len(waits) // 2] * 1000, "p95_ms": waits[len(waits) * 95 // 100] * 1000}))
+class Asker(asyncio.Protocol):
+    """Asks ``request`` until the tally's time is over; an answer is good that has ``end`` among its last bytes.
+
+    Some servers close the connection in place of an answer's last chunk: that counts, and a new connection is opened.
+    """
+
+    def __init__(
+        self,
+        request: bytes,
+        tally: Tally,
+        done: asyncio.Future[None],
+        again: Callable[[], None],
+        *,
+        once: bool,
+        end: bytes,
+    ) -> None:
+        self.again = again
+        self.request = request
+        self.tally = tally
+        self.done = done
+        self.once = once
+        self.end = end
+        self.asked = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        self.head = b""
+        self.status = 0
+        self.left: int | None = None
+        self.tail = b""
+        self.first = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.ask()
+
+    def ask(self) -> None:
+        self.reset()
+        self.asked = time.perf_counter()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.status:
+            self.head += data
+            head, end, data = self.head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            self.status = int(head[9:12])
+            length = _LENGTH.search(head)
+            self.left = int(length[1]) if length else None if _CHUNKED.search(head) else math.inf  # type: ignore[assignment]
+        if data and not self.first:
+            self.first = time.perf_counter() - self.asked
+        self.tail = (self.tail + data)[-512:]
+        if self.left is not None:
+            self.left -= len(data)
+            if self.left <= 0:
+                self.answered()
+        elif self.tail.endswith(b"0\r\n\r\n"):
+            self.answered()
+
+    def answered(self) -> None:
+        self.tally.waits.append(time.perf_counter() - self.asked)
+        self.tally.firsts.append(self.first)
+        if self.status != 200 or self.end not in self.tail:
+            self.tally.failures += 1
+            self.tally.sample = self.tally.sample or self.head[:300] + self.tail
+        self.status = 0
+        if self.is_over:
+            self.transport.close()
+        else:
+            self.ask()
+
+    @property
+    def is_over(self) -> bool:
+        return self.once or time.perf_counter() >= self.tally.until
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.status and self.end and self.end in self.tail:
+            self.answered()
+        elif self.status or error is not None:
+            self.tally.failures += 1
+        if self.is_over:
+            self.done.set_result(None)
+        else:
+            self.again()
+
+
+def request_of(url: str, body: bytes, headers: list[str]) -> bytes:
+    """Return the bytes of a POST, or of a GET where there is no body."""
+    parts = urlsplit(url)
+    verb = "POST" if body else "GET"
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    lines = [f"{verb} {path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+async def run(url: str, requests: list[bytes], *, seconds: float, once: bool = False, end: bytes = b"") -> Tally:
+    """Ask with each of ``requests`` on a connection of its own for ``seconds``, or once."""
+    loop, parts = asyncio.get_running_loop(), urlsplit(url)
+    tally = Tally(time.perf_counter() + seconds)
+    over: list[asyncio.Future[None]] = []
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    def open_one(request: bytes, done: asyncio.Future[None]) -> None:
+        task = asyncio.ensure_future(opened(request, done))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def opened(request: bytes, done: asyncio.Future[None]) -> None:
+        def asker() -> Asker:
+            return Asker(request, tally, done, lambda: open_one(request, done), once=once, end=end)
+
+        try:
+            await loop.create_connection(asker, parts.hostname, parts.port)
+        except OSError:
+            tally.failures += 1
+            done.set_result(None)
+
+    for request in requests:
+        over.append(loop.create_future())
+        open_one(request, over[-1])
+    await asyncio.wait(over, timeout=seconds + 60)
+    return tally
+
+
+def told(tally: Tally, seconds: float) -> dict[str, Any]:
+    """Return the figures of a run."""
+    waits, firsts = sorted(tally.waits), sorted(tally.firsts)
+    count = len(waits)
+    middle = lambda times, at: times[min(count - 1, int(count * at))] * 1000 if count else math.nan  # noqa: E731
+    return {
+        "answers": count - tally.failures,
+        "failures": tally.failures,
+        "per_second": count / seconds,
+        "p50_ms": middle(waits, 0.5),
+        "p95_ms": middle(waits, 0.95),
+        "first_p50_ms": middle(firsts, 0.5),
+        **({"sample": tally.sample.decode("latin-1")} if tally.sample else {}),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("body", help="JSON; $N in it is the number of the connection")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--header", action="append", default=[])
+    parser.add_argument("--hold", action="store_true")
+    parser.add_argument("--end", default="", help="what the last bytes of a good answer hold")
+    said = parser.parse_args()
+    requests = [
+        request_of(said.url, said.body.replace("$N", str(number)).encode(), said.header)
+        for number in range(said.connections)
+    ]
+    began, spent = time.perf_counter(), time.process_time()
+    asked = run(said.url, requests, seconds=said.seconds, once=said.hold, end=said.end.encode())
+    tally = _runner()(asked)
+    seconds, spent = time.perf_counter() - began, time.process_time() - spent
+    print(json.dumps(told(tally, seconds) | {"seconds": seconds, "own_share": spent / seconds}))
+
+
+def _runner() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    main()

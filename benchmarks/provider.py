@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 
 WORDS = ("The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "again")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n"
@@ -78,7 +79,7 @@ class Provider(asyncio.Protocol):
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

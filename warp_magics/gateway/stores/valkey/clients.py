@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
+import hiredis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
 
     Command: TypeAlias = Sequence[str | float | bytes]
 
-__all__ = ["AskError", "MovedError", "NoScriptError", "Redis", "RedisError", "key_slot"]
+__all__ = [
+    "AskError",
+    "Connection",
+    "MovedError",
+    "NoScriptError",
+    "Redis",
+    "RedisError",
+    "ResponseError",
+    "key_slot",
+]
 
 CALL_SECONDS: Final = 0.9
 """A call that takes longer has failed: a prompt may wait for a dead store once, and less than a second."""
@@ -38,6 +48,7 @@ _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 UNSETTLED: Final = (ClusterDownError, TryAgainError)
 """What a cluster says that has something to settle first."""
+_BLOCKING: Final = ("XREAD", "WAIT")
 _ANSWERS: Final = ("ERR", "UNBLOCKED")  # what a server that is well may say to one command
 
 T = TypeVar("T")
@@ -111,6 +122,22 @@ async def exchange(client: Redis, commands: Sequence[Command]) -> list[Any]:
         for command in commands:
             pipe.execute_command(*command)
         return list(await pipe.execute(raise_on_error=False))
+
+
+def blocks(commands: Sequence[Command]) -> bool:
+    """Return whether they may make whoever shares their connection wait."""
+    return any(command[0] in _BLOCKING for command in commands)
+
+
+def packed(commands: Sequence[Command]) -> bytes:
+    """Return ``commands`` as they are sent."""
+    return b"".join(hiredis.pack_command(tuple(command)) for command in commands)  # type: ignore[arg-type]
+
+
+def read_as(client: Redis, command: Command, reply: Any) -> Any:
+    """Return a reply as redis-py gives it for that command."""
+    callback = client.response_callbacks.get(str(command[0]))
+    return reply if callback is None or reply is None else callback(reply)
 
 
 async def first(asked: Iterable[Awaitable[T]]) -> T:

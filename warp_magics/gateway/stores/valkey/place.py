@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...errors import StoreUnavailable
-from .clients import CALL_SECONDS, RedisError, client_of, exchange, is_trouble, words
+from .clients import CALL_SECONDS, RedisError, blocks, client_of, exchange, is_trouble, words
+from .pipe import Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from .clients import AskError, Command, Redis
+    from .clients import AskError, Command
 
 OPEN_SECONDS: Final = 1.0
 """After a failure a server is left alone for this long, so that a dead one costs one request its time-out, not all."""
+
+_CLOSED: Final = "The store was closed."
 
 
 class Place:
@@ -31,8 +33,8 @@ class Place:
         self._locate = locate
         self._clock = clock
         self._patience = patience
-        self._client: Redis | None = None
-        self._connecting: asyncio.Task[Redis] | None = None
+        self._pipe: Pipe | None = None
+        self._connecting: asyncio.Task[Pipe] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._left_alone_until = 0.0
         self.ahead: float | None = None
@@ -65,21 +67,25 @@ class Place:
     async def _sent(self, commands: Sequence[Command], until: float, *, trying: bool) -> list[Any]:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        client = self._client or await self._connected(until + self._patience)
+        pipe = self._pipe or await self._connected(until + self._patience)
         until += min(loop.time() - started, self._patience)
-        try:
-            async with asyncio.timeout_at(until):
-                if trying:
-                    await client.ping()  # first, as the call itself may wait
-                    self.trouble, self._left_alone_until = "", 0.0
-                replies = await exchange(client, commands)
-        finally:
-            if client is not self._client:  # left alone meanwhile, and perhaps connected once more after that
-                self._close(client)
+        async with asyncio.timeout_at(until):
+            if trying:
+                await pipe.send([("PING",)])  # first, as the call itself may wait
+                self.trouble, self._left_alone_until = "", 0.0
+            replies = await (self._apart(pipe, commands) if blocks(commands) else pipe.send(commands))
         for reply in replies:
             if isinstance(reply, RedisError) and is_trouble(reply):
                 raise reply
         return replies
+
+    async def _apart(self, pipe: Pipe, commands: Sequence[Command]) -> list[Any]:
+        """Exchange them on a connection of their own."""
+        try:
+            return await exchange(pipe.client, commands)
+        finally:
+            if pipe is not self._pipe:  # left alone meanwhile, and perhaps connected once more after that
+                self._close(pipe)
 
     def leave_alone(self, why: str) -> None:
         """Ask it no more for OPEN_SECONDS, and then anew."""
@@ -88,31 +94,32 @@ class Place:
         self.trouble = why
         self._drop()  # a new connection may have to start the server first
 
-    async def _connected(self, until: float) -> Redis:
-        """Return the client, connecting first; one connection attempt serves all who wait for it."""
+    async def _connected(self, until: float) -> Pipe:
+        """Return the pipe, connecting first; one connection attempt serves all who wait for it."""
         if self._connecting is None:
             self._connecting = asyncio.ensure_future(self._connect())
             self._connecting.add_done_callback(self._has_connected)
         async with asyncio.timeout_at(until):
             return await asyncio.shield(self._connecting)
 
-    async def _connect(self) -> Redis:
-        return client_of(await self._locate())
+    async def _connect(self) -> Pipe:
+        return Pipe(client_of(await self._locate()))
 
-    def _has_connected(self, connecting: asyncio.Task[Redis]) -> None:
+    def _has_connected(self, connecting: asyncio.Task[Pipe]) -> None:
         if self._connecting is connecting:
             self._connecting = None
         if not connecting.cancelled() and connecting.exception() is None:
-            self._client = connecting.result()
+            self._pipe = connecting.result()
 
     def _drop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            self._close(client)
+        """Close the connections without making anybody wait: a frozen server takes its time for that, too."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.fail(StoreUnavailable(self.trouble or _CLOSED))
+            self._close(pipe)
 
-    def _close(self, client: Redis) -> None:
-        """Close it without making anybody wait: a frozen server takes its time for that, too."""
-        closing = asyncio.ensure_future(_closed(client))
+    def _close(self, pipe: Pipe) -> None:
+        closing = asyncio.ensure_future(pipe.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -123,11 +130,6 @@ class Place:
             await asyncio.wait([connecting])
         self._drop()
         await asyncio.gather(*self._closing)
-
-
-async def _closed(client: Redis) -> None:
-    with contextlib.suppress(RedisError, OSError):  # it is thrown away because it is broken
-        await client.aclose()
 
 
 class Places(Protocol):

@@ -1,0 +1,123 @@
+"""Pipe: one connection that all share. What is asked while an exchange is on its way goes together with the next."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .clients import RedisError, ResponseError, packed, read_as
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .clients import Command, Connection, Redis
+
+
+@dataclass(slots=True)
+class _Asked:
+    commands: Sequence[Command]
+    replies: asyncio.Future[list[Any]]
+
+
+class Pipe:
+    """Commands of many callers, written together and answered in their order; a connection is opened when needed.
+
+    An exchange costs one write and one read however many commands are in it, so the more is asked at a time, the less
+    each costs. Belongs to the event loop it is first used on.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+        self._connection: Connection | None = None
+        self._asked: list[_Asked] = []
+        self._under_way: list[_Asked] = []
+        self._exchanging: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to ``commands``; what the server refused is its error in its place.
+
+        Who is cancelled gives up the replies, not what was sent. Raises redis-py's errors and OSError.
+        """
+        if self._error is not None:
+            raise self._error
+        asked = _Asked(commands, asyncio.get_running_loop().create_future())
+        self._asked.append(asked)
+        if self._exchanging is None:
+            self._exchanging = asyncio.ensure_future(self._exchange_all())
+        return await asked.replies
+
+    async def _exchange_all(self) -> None:
+        try:
+            while self._asked:
+                self._under_way, self._asked = self._asked, []
+                await self._exchange(self._under_way)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            self._answer(self._under_way, error)
+        finally:
+            self._exchanging = None
+        if self._asked:  # while what is under way failed
+            self._exchanging = asyncio.ensure_future(self._exchange_all())
+
+    async def _exchange(self, batch: Sequence[_Asked]) -> None:
+        """Send what was asked and answer it; over a connection that was closed meanwhile, once more over a new one.
+
+        What is asked of a store may be asked twice: see its scripts.
+        """
+        sent = packed([command for asked in batch for command in asked.commands])
+        try:
+            await self._over(await self._connected(), sent, batch)
+        except (RedisError, OSError):
+            await self._disconnect()
+            left = [asked for asked in batch if not asked.replies.done()]
+            sent = packed([command for asked in left for command in asked.commands])
+            await self._over(await self._connected(), sent, left)
+
+    async def _over(self, connection: Connection, sent: bytes, batch: Sequence[_Asked]) -> None:
+        await connection.send_packed_command(sent, check_health=False)
+        for asked in batch:
+            replies = [await self._reply(connection, command) for command in asked.commands]
+            if not asked.replies.done():
+                asked.replies.set_result(replies)
+
+    async def _reply(self, connection: Connection, command: Command) -> Any:
+        try:
+            return read_as(self.client, command, await connection.read_response())
+        except ResponseError as error:
+            return error
+
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = await self.client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self.client.connection_pool.release(connection)
+
+    def fail(self, error: Exception) -> None:
+        """Answer all who still wait, and all who ask from now on, with ``error``."""
+        self._error = error
+        if self._exchanging is not None:
+            self._exchanging.cancel()
+        self._answer(self._asked, error)
+        self._answer(self._under_way, error)
+
+    @staticmethod
+    def _answer(waiting: list[_Asked], error: Exception) -> None:
+        for asked in waiting:
+            if not asked.replies.done():
+                asked.replies.set_exception(error)
+        waiting.clear()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        with contextlib.suppress(RedisError, OSError):  # they are thrown away because they are broken
+            if (exchanging := self._exchanging) is not None:
+                await asyncio.wait({exchanging})
+            await self._disconnect()
+            await self.client.aclose()
