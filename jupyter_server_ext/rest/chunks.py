@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from warp_magics.gateway import comment, errors, wire
@@ -28,10 +29,11 @@ class Pump(Generic[T]):
     """
 
     def __init__(self, produce: Callable[[Put[T]], Coroutine[Any, Any, None]]) -> None:
-        self._made: asyncio.Queue[T | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(AHEAD)
+        self._made: deque[T] = deque()
+        self._reader = _Bell()
+        self._maker = _Bell()
         self._task = asyncio.create_task(produce(self._put))
-        self._task.add_done_callback(lambda _: self._made.put_nowait(None))
+        self._task.add_done_callback(lambda _: self._reader.ring())
 
     @classmethod
     def of(cls, things: AsyncGenerator[T, None]) -> Pump[T]:
@@ -45,25 +47,39 @@ class Pump(Generic[T]):
         return cls(produce)
 
     async def _put(self, thing: T) -> None:
-        await self._room.acquire()
-        self._made.put_nowait(thing)
+        while len(self._made) >= AHEAD:
+            await self._maker.heard()
+        self._made.append(thing)
+        self._reader.ring()
 
     async def next(self, seconds: float) -> T | None:
         """Return the next thing, None after ``seconds`` without one.
 
         Raises StopAsyncIteration once there are no more, or what ``produce`` has raised.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                thing = await self._made.get()
-        except TimeoutError:
+        if not await self._any(seconds):
             return None
-        if thing is not None:
-            self._room.release()
-            return thing
-        if not self._task.cancelled() and (error := self._task.exception()):
-            raise error
-        raise StopAsyncIteration
+        self._maker.ring()
+        return self._made.popleft()
+
+    async def ready(self, seconds: float) -> list[T]:
+        """Return all that is there, waiting for the first of it; nothing after ``seconds``. Raises as ``next``."""
+        if not await self._any(seconds):
+            return []
+        self._maker.ring()
+        things = list(self._made)
+        self._made.clear()
+        return things
+
+    async def _any(self, seconds: float) -> bool:
+        while not self._made:
+            if self._task.done():
+                if not self._task.cancelled() and (error := self._task.exception()):
+                    raise error
+                raise StopAsyncIteration
+            if not await self._reader.heard(seconds):
+                return bool(self._made)
+        return True
 
     async def aclose(self) -> None:
         """End the task, and wait until it has."""
@@ -71,9 +87,39 @@ class Pump(Generic[T]):
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-class Chunks(Generic[T]):
-    """The bytes of a stream, whose beginning ``first`` (None: silence) has been awaited already; close it at its end.
+class _Bell:
+    """Wakes the one who waits for it."""
 
+    def __init__(self) -> None:
+        self._waiting: asyncio.Future[bool] | None = None
+
+    def ring(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(True)
+
+    async def heard(self, seconds: float | None = None) -> bool:
+        """Return whether it rang within ``seconds``."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[bool] = loop.create_future()
+        self._waiting = waiting
+        timer = None if seconds is None else loop.call_later(seconds, self._give_up, waiting)
+        try:
+            return await waiting
+        finally:
+            self._waiting = None
+            if timer is not None:
+                timer.cancel()
+
+    @staticmethod
+    def _give_up(waiting: asyncio.Future[bool]) -> None:
+        if not waiting.done():
+            waiting.set_result(False)
+
+
+class Chunks(Generic[T]):
+    """The bytes of a stream, all that is ready in one piece; close it at its end.
+
+    Its beginning ``first`` (None: silence) has been awaited already.
     ``write`` makes an event's bytes, ``fail`` those of a fault, ``ping`` is in seconds. A fault that comes now is an
     ``error`` event, for the status has gone out. A store that is lost is none to a reader who can come back (``resumable``, and whoever has
     seen an event, but where ``fail`` writes faults of its own: those events have no numbers): the stream just ends.
@@ -90,7 +136,7 @@ class Chunks(Generic[T]):
         fail: Callable[[errors.WarpError], bytes] | None = None,
     ) -> None:
         self._pump = pump
-        self._waiting = [first]
+        self._begun: list[T] | None = [] if first is None else [first]
         self._write = write
         self._fail = fail or wire.failure_bytes
         self._numbered = fail is None
@@ -105,14 +151,16 @@ class Chunks(Generic[T]):
         if self._over:
             raise StopAsyncIteration
         try:
-            thing = self._waiting.pop() if self._waiting else await self._pump.next(self._ping)
-            chunk = _PING if thing is None else self._write(thing)
+            if (things := self._begun) is None:
+                things = await self._pump.ready(self._ping)
+            self._begun = None
+            chunk = b"".join(map(self._write, things)) if things else _PING
         except (StopAsyncIteration, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - nobody else can tell the reader
             self._over = True
             return self._last(error)
-        self._resumable = self._resumable or (self._numbered and thing is not None)
+        self._resumable = self._resumable or (self._numbered and bool(things))
         return chunk
 
     def _last(self, error: Exception) -> bytes:

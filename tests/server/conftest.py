@@ -180,3 +180,12 @@ def open_stream(jp_serverapp, http_server, http_server_client, jp_base_url) -> C
         return Reader(reader, writer)
 
     return call
+
+
+async def events_of(stream):
+    """The events of an event stream; what is ready at a time comes in one piece."""
+    async for chunk in stream.chunks:
+        assert chunk.endswith(b"\n\n")
+        for block in chunk.decode()[:-2].split("\n\n"):
+            if not block.startswith(": "):
+                yield event_of(block)

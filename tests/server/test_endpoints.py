@@ -12,7 +12,7 @@ from jupyter_server_ext.rest.messages import EventStream, Request, error_respons
 from jupyter_server_ext.rest.openai_api import chat_completions
 from jupyter_server_ext.rest.routes import ROUTES, allowed, match, unmatched
 from tests.fakes.provider import Reply, refused_url
-from tests.server.conftest import event_of
+from tests.server.conftest import event_of, events_of
 from warp_magics.gateway import LocalGateway, errors, load_config, wire
 from warp_magics.gateway.types import Started, Text
 
@@ -146,14 +146,6 @@ class Crashing:
         yield Started("fake:ok", id="1-1", session_id="s", stream_id="s~1", turn_id="t")
         yield Text("One", id="1-2")
         raise RuntimeError("sk-secret")
-
-
-async def events_of(stream: EventStream):
-    async for chunk in stream.chunks:
-        assert chunk.endswith(b"\n\n")
-        block = chunk.decode()[:-2]
-        if not block.startswith(": "):
-            yield event_of(block)
 
 
 # -- streams ---------------------------------------------------------------------------------------

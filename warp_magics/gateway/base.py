@@ -143,15 +143,17 @@ async def whole(events: AsyncGenerator[Event, None]) -> ChatResponse:
     """Return the answer that ``events`` end with, and close them; one that broke off raises, with its part."""
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, Ended):
-                return event.response
-            if isinstance(event, Failed):
-                raise _with_part(event)
+            if isinstance(event, Ended | Failed):
+                return answer_of(event)
     raise AssertionError("a stream ends with Ended or Failed")
 
 
-def _with_part(failed: Failed) -> Exception:
-    details = getattr(failed.error, "details", None)
-    if details is not None and failed.response is not None:
-        details["partial"] = failed.response.text
-    return failed.error
+def answer_of(last: Event) -> ChatResponse:
+    """Return the answer that the last event of a stream holds; one that broke off raises, with its part."""
+    if isinstance(last, Ended):
+        return last.response
+    assert isinstance(last, Failed)
+    details = getattr(last.error, "details", None)
+    if details is not None and last.response is not None:
+        details["partial"] = last.response.text
+    raise last.error

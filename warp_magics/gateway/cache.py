@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .base import Chances
     from .config import WarpConfig
-    from .course import Course
+    from .course import Course, Outlook
     from .prices import Prices
     from .router import Router
     from .stores.base import Store
@@ -48,9 +48,11 @@ class Cache:
         self._store = store
         self._chances = chances
 
-    def expect(self, request: ChatRequest) -> None:
+    def expect(self, request: ChatRequest) -> Outlook:
         """See Answers; raises as ``Router.chain`` does."""
-        self._prices.warm(self._router.chain(request))
+        chain = self._router.chain(request)
+        self._prices.warm(chain)
+        return self._router.look_ahead(chain)
 
     async def priced(self, said: ChatResponse) -> ChatResponse:
         """See Answers; an answer from the cache has its own cost."""

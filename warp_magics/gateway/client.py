@@ -1,4 +1,4 @@
-"""ModelClient: one try at one model, as events. The only door to the HTTP client."""
+"""ModelClient: one try at one model, as events."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import aiohttp
-import httpx
-from httpx_aiohttp import HttpxAiohttpClient
-
+from .connections import Connections
 from .dialects import dialect
 from .dialects.refusals import StreamRefused
 from .errors import (
     ConfigError,
-    ConnectTimeout,
     ContentFiltered,
     FirstTokenTimeout,
     ModelMissing,
@@ -25,8 +21,6 @@ from .errors import (
     NotSayable,
     ProviderError,
     ProviderFault,
-    ProviderUnreachable,
-    StreamBroken,
     StreamStalled,
     WarpError,
 )
@@ -34,11 +28,11 @@ from .sse import Decoder
 from .types import Ended, Reasoning, Result, Started, Text, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from .config import ProviderSettings
+    from .connections import Answer
     from .dialects.base import Dialect, StreamDecoder, WireRequest
-    from .dialects.demo import DemoAnswer
     from .types import Conversation, Event, Model
 
 _ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
@@ -47,7 +41,7 @@ _LONGEST_SAID = 1000  # characters of a provider's own words; cut only when no p
 _END_SECONDS = 0.2  # that the end of the body is waited for after its last event
 _MASKED = re.compile(r"[\w.-]*\*{3,}[\w.-]*")  # a key as providers quote it: its first and last characters are left
 log = logging.getLogger("warp_magics.client")
-_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
+_GOOD = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +57,11 @@ class Timeouts:
 
 
 class ModelClient:
-    """Connections to the providers, kept open between calls. Belongs to the event loop it is first used on."""
+    """Belongs to the event loop it is first used on."""
 
     def __init__(self, providers: Mapping[str, ProviderSettings]) -> None:
         self._providers = providers
-        self._clients: dict[tuple[str, str | None, str | None], httpx.AsyncClient] = {}
+        self._connections = Connections()
         self._unstreamed: set[Model] = set()
 
     async def attempt(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Event, None]:
@@ -110,61 +104,23 @@ class ModelClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
-            await client.aclose()
-        self._clients.clear()
+        await self._connections.aclose()
 
     async def _exchange(
         self, provider: ProviderSettings, wire: Dialect, request: WireRequest, timeouts: Timeouts
     ) -> AsyncGenerator[Event, None]:
         loop = asyncio.get_running_loop()
         first_by = None if timeouts.first_token is None else loop.time() + timeouts.first_token
-        async with self._opened(provider, request, timeouts, first_by) as response:
-            if not response.is_success:
-                raise await _refusal(wire, response, timeouts)
-            if "json" in response.headers.get("content-type", ""):
-                async with _deadline(first_by, FirstTokenTimeout):
-                    body = await response.aread()
-                for event in wire.decode(body):
+        async with self._connections.opened(provider, request, timeouts.connect, first_by) as answer:
+            if answer.status not in _GOOD:
+                raise await _refusal(wire, answer, timeouts)
+            if "json" in answer.headers.get("content-type", ""):
+                answer.due(first_by, FirstTokenTimeout)
+                for event in wire.decode(await answer.whole()):
                     yield event
                 return
-            async for event in _streamed(wire, response, timeouts, first_by):
+            async for event in _streamed(wire, answer, timeouts, first_by):
                 yield event
-
-    @contextlib.asynccontextmanager
-    async def _opened(
-        self, provider: ProviderSettings, request: WireRequest, timeouts: Timeouts, first_by: float | None
-    ) -> AsyncIterator[httpx.Response]:
-        """Send the request and hold its answer open; foreign errors become ours here, also while it is read."""
-        client = self._client(provider)
-        given = {name.lower(): value for name, value in provider.revealed_headers().items()}
-        headers = {**given, **request.headers}
-        call = client.build_request(
-            "POST",
-            provider.base_url.rstrip("/") + request.path,
-            content=request.body,
-            headers=headers,
-            # aiohttp's time for a connection from the pool, which has no limit, is that of the address's look-up too.
-            timeout=httpx.Timeout(None, connect=timeouts.connect, pool=timeouts.connect),
-        )
-        begun = False
-        try:
-            async with _deadline(first_by, FirstTokenTimeout):
-                response = await client.send(call, stream=True)
-            begun = True
-            try:
-                yield response
-            finally:
-                await response.aclose()
-        except _FOREIGN as error:
-            raise _foreign(error, begun=begun) from error
-
-    def _client(self, provider: ProviderSettings) -> httpx.AsyncClient:
-        kind = "demo" if provider.dialect == "demo" else "http"
-        key = (kind, provider.verify, provider.proxy)
-        if key not in self._clients:
-            self._clients[key] = _new_client(*key)
-        return self._clients[key]
 
 
 def _dialect(provider: ProviderSettings) -> Dialect:
@@ -174,78 +130,57 @@ def _dialect(provider: ProviderSettings) -> Dialect:
         raise ModelMissing(error.message) from error
 
 
-def _new_client(kind: str, verify: str | None, proxy: str | None) -> httpx.AsyncClient:
-    if kind == "demo":
-        return httpx.AsyncClient(transport=_DemoTransport())
-    context = httpx.create_ssl_context(verify) if verify else httpx.create_ssl_context()
-    # aiohttp reads 0 as "no limit"; the router's own limits say how much is too much.
-    limits = httpx.Limits(max_connections=0, keepalive_expiry=60.0)
-    return HttpxAiohttpClient(verify=context, proxy=proxy, limits=limits)
-
-
-@contextlib.asynccontextmanager
-async def _deadline(when: float | None, error: type[ProviderError]) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout_at(when):
-            yield
-    except TimeoutError as late:
-        raise error("The model did not answer in time.") from late
-
-
-async def _refusal(wire: Dialect, response: httpx.Response, timeouts: Timeouts) -> ProviderError:
+async def _refusal(wire: Dialect, answer: Answer, timeouts: Timeouts) -> ProviderError:
     body = b""
-    with contextlib.suppress(*_FOREIGN):  # the status says enough where the body does not come
-        async with asyncio.timeout(timeouts.stall):
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _ERROR_BODY:
-                    break
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return wire.error(response.status_code, headers, body)
+    with contextlib.suppress(ProviderError):  # the status says enough where the body does not come
+        answer.due(asyncio.get_running_loop().time() + timeouts.stall, StreamStalled)
+        while len(body) <= _ERROR_BODY and (part := await answer.more()):
+            body += part
+    return wire.error(answer.status, answer.headers, body)
 
 
 async def _streamed(
-    wire: Dialect, response: httpx.Response, timeouts: Timeouts, first_by: float | None
+    wire: Dialect, answer: Answer, timeouts: Timeouts, first_by: float | None
 ) -> AsyncGenerator[Event, None]:
     """Yield an answer's events; waits until ``first_by`` for the first and ``stall`` for each later one.
 
     A piece of a tool call is a sign of life too, though it is told of only when the call is whole.
     """
-    lines, answer = Decoder(), wire.decoder()
-    loop = asyncio.get_running_loop()
+    lines, decoder = Decoder(), wire.decoder()
+    now = asyncio.get_running_loop().time
     expected = first_by
     late: type[ProviderError] = FirstTokenTimeout
-    body = aiter(response.aiter_bytes())
-    while not answer.done:
-        before = answer.pieces
+    while not decoder.done:
+        before = decoder.pieces
+        answer.due(expected, late)
         try:
-            async with _deadline(expected, late):
-                chunk = await anext(body, None)
-        except (ProviderError, *_FOREIGN):
-            if not answer.finished:
+            chunk = await answer.more()
+        except ProviderError:
+            if not decoder.finished:
                 raise
             break  # whole: only its usage or its end marker is lost
-        if chunk is None:
+        if not chunk:
             break
-        for event in _decoded(lines, answer, chunk):
+        answer.due(None, late)  # whoever takes the events may take his time
+        for event in _decoded(lines, decoder, chunk):
             yield event
-            expected, late = loop.time() + timeouts.stall, StreamStalled
-        if answer.pieces > before:
-            expected, late = loop.time() + timeouts.stall, StreamStalled
-        if answer.finished:
-            expected = loop.time() + min(timeouts.stall, _TAIL_SECONDS)
-    for event in answer.end():
+            expected, late = now() + timeouts.stall, StreamStalled
+        if decoder.pieces > before:
+            expected, late = now() + timeouts.stall, StreamStalled
+        if decoder.finished:
+            expected = now() + min(timeouts.stall, _TAIL_SECONDS)
+    for event in decoder.end():
         yield event
-    if answer.done:
-        await _read_out(body)
+    if decoder.done:
+        await _read_out(answer)
 
 
-async def _read_out(body: AsyncIterator[bytes]) -> None:
+async def _read_out(answer: Answer) -> None:
     """Read a body to its end, so that its connection serves again; that of a sender who dawdles is closed."""
-    with contextlib.suppress(*_FOREIGN):
-        async with asyncio.timeout(_END_SECONDS):
-            async for _ in body:
-                pass
+    with contextlib.suppress(ProviderError):
+        answer.due(asyncio.get_running_loop().time() + _END_SECONDS, StreamStalled)
+        while await answer.more():
+            pass
 
 
 def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Iterator[Event]:
@@ -279,22 +214,6 @@ async def _checked(
             yield event
 
 
-def _foreign(error: Exception, *, begun: bool) -> ProviderError:
-    """Return our error for the HTTP client's: what happened, never its text, which may hold an address with a key."""
-    if begun:
-        return StreamBroken("The connection broke in mid-answer.")
-    # httpx-aiohttp calls refused connections time-outs too: only aiohttp's own name is to be trusted.
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ServerTimeoutError):
-        return ConnectTimeout("The provider did not accept a connection in time.")
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return ProviderUnreachable("The provider's certificate was not accepted.")
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        reason = cause.os_error.strerror or "no such host"
-        return ProviderUnreachable(f"No connection to the provider: {reason}.")
-    return ProviderUnreachable("The connection to the provider was lost before it answered.")
-
-
 def _encoded(wire: Dialect, conversation: Conversation, key: str | None) -> WireRequest:
     """Return the request in the model's format; raises NotSayable, which is no fault of the model's health."""
     try:
@@ -319,29 +238,3 @@ def _scrubbed(error: WarpError, provider: ProviderSettings) -> WarpError:
     error.args = (error.message,)
     error.details = {name: clean(said) if isinstance(said, str) else said for name, said in error.details.items()}
     return error
-
-
-class _DemoTransport(httpx.AsyncBaseTransport):
-    """Plays what ``dialects.demo.respond`` says, in place of a network."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        from .dialects.demo import respond
-
-        answer = respond(request.content)
-        headers = {"content-type": answer.content_type}
-        return httpx.Response(answer.status, headers=headers, stream=_DemoStream(answer))
-
-
-class _DemoStream(httpx.AsyncByteStream):
-    def __init__(self, answer: DemoAnswer) -> None:
-        self._answer = answer
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._answer.chunks:
-            if self._answer.pause:
-                await asyncio.sleep(self._answer.pause)
-            yield chunk
-        if self._answer.ends == "cut":
-            raise httpx.ReadError("the demo provider breaks off here")
-        if self._answer.ends == "hang":
-            await asyncio.Event().wait()

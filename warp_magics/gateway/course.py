@@ -10,6 +10,7 @@ from .splice import Splice
 from .types import Attempt, Ended, Restarted, Result, Started, Text, ToolCall
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from .errors import ProviderError, WarpError
@@ -24,6 +25,14 @@ class Diverged(Exception):
     """The answer that was to go on with another says something else."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Which models are passed over, asked for at ``since`` (monotonic seconds) while the turn was still being opened."""
+
+    cooling: asyncio.Future[Mapping[Model, Cooldown]]
+    since: float
+
+
 @dataclass(slots=True)
 class Course:
     """``turn_id`` and ``since`` (monotonic seconds) are its turn's; ``on_break`` is what ChatRequest says.
@@ -34,6 +43,7 @@ class Course:
     turn_id: str
     since: float
     on_break: Literal["splice", "restart", "error"] = "splice"
+    outlook: Outlook | None = None
     route: list[Attempt] = field(default_factory=list)
     failures: list[tuple[Model, ProviderError]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import FenceLost, StoreUnavailable
 from .signals import tell
-from .types import Begun, Ended, Failed
+from .types import Begun, Ended, Failed, Text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -35,7 +35,9 @@ class Shown:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._error: Exception | None = None
-        self._news = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._patient: list[asyncio.Future[None]] = []
+        """Those who wait for the end alone."""
 
     def add(self, events: Sequence[Event]) -> None:
         """Show ``events``, too."""
@@ -48,8 +50,13 @@ class Shown:
         self._wake()
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        if self._error or self.ended:
+            waiting += self._patient
+            self._patient = []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
     @property
     def ended(self) -> bool:
@@ -69,13 +76,32 @@ class Shown:
                 return
             if self._error is not None:
                 raise self._error
-            await self._news.wait()
+            await _woken(self._waiting)
+
+    async def last(self) -> Event:
+        """Return the terminal event, once it is there."""
+        if not self.ended and self._error is None:
+            await _woken(self._patient)
+        if self._error is not None:
+            raise self._error
+        return self.events[-1]
+
+
+async def _woken(waiting: list[asyncio.Future[None]]) -> None:
+    waiting.append(woken := asyncio.get_running_loop().create_future())
+    await woken
 
 
 class Live:
-    """One answer being made: its log here, its log in the store, and the task that makes it."""
+    """One answer being made: its log here, its log in the store, and the task that makes it.
 
-    def __init__(self, owner: str, turn_id: str, session_id: str | None, *, unread: bool = False) -> None:
+    ``log_seconds`` is how long events gather before they are logged and shown.
+    """
+
+    def __init__(
+        self, owner: str, turn_id: str, session_id: str | None, *, unread: bool = False, log_seconds: float = 0.0
+    ) -> None:
+        self._log_seconds = log_seconds
         self.owner = owner
         self.turn_id = turn_id
         self.session_id = session_id
@@ -128,7 +154,8 @@ class Live:
 
     def named(self, event: Event) -> Event:
         """Return ``event`` with the id that it would have now."""
-        return replace(event, id=f"{self._prefix}-{len(self._minted) + 1}")
+        name = f"{self._prefix}-{len(self._minted) + 1}"
+        return Text(event.text, name) if isinstance(event, Text) else replace(event, id=name)  # most are
 
     def rest(self) -> list[Event]:
         """Return the events not known to be logged; none where they are too many to be logged with the turn."""
@@ -179,6 +206,9 @@ class Live:
             if not batch:
                 self._more.clear()
                 continue
+            if self._log_seconds:
+                await asyncio.sleep(self._log_seconds)
+                batch = self._minted[self._logged : self._logged + _BATCH]
             patience = loop.call_later(LOG_SECONDS, self._go_unlogged)
             try:
                 said = await store.log(hold, batch, lives)

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 
 from . import policy, prompt
 from .client import ModelClient, Timeouts
-from .course import Course, Diverged
+from .course import Course, Diverged, Outlook
 from .errors import ContextTooLong, NoModelConfigured, NoModelsAvailable, ProviderError
 from .signals import tell
 from .types import Conversation, Ended, Started, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from .base import Chances
     from .config import WarpConfig
     from .health import Health
-    from .types import ChatRequest, Event, Model, Parameters, Turn
+    from .types import ChatRequest, Cooldown, Event, Model, Parameters, Turn
 
 log = logging.getLogger("warp_magics.router")
+
+_OUTLOOK_SECONDS = 0.5  # a session that was waited for longer makes it too old
 
 HOW_TO_CONFIGURE = (
     "No model is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init` to write "
@@ -59,6 +61,10 @@ class Router:
             raise NoModelConfigured(HOW_TO_CONFIGURE)
         return chain
 
+    def look_ahead(self, chain: Sequence[Model]) -> Outlook:
+        """Ask for the health of ``chain`` while something else is waited for."""
+        return Outlook(asyncio.ensure_future(self._health.cooling(chain)), self._chances.clock())
+
     async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer, an Ended with text and route last; ``course`` tells how it goes.
 
@@ -86,7 +92,7 @@ class Router:
     async def _next(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[_Asking, None]:
         """Yield whom to ask next for as long as nobody has answered: one pass over the chain, then what hope is left."""
         order = await self._ordered(request, turns)
-        cooling = await self._health.cooling(order)
+        cooling = await self._cooling(order, course.outlook)
         models = policy.candidates(order, cooling)
         hope = policy.last_hope(order, cooling, models)
         course.pass_over({m: rest for m, rest in cooling.items() if m not in models and (models or m != hope)})
@@ -113,6 +119,11 @@ class Router:
         if shorter is not None:
             course.warnings.append(SHORTENED.format(model=model))
             yield _Asking(model, shorter, last=True, once=True)
+
+    async def _cooling(self, order: Sequence[Model], outlook: Outlook | None) -> Mapping[Model, Cooldown]:
+        if outlook is not None and self._chances.clock() - outlook.since < _OUTLOOK_SECONDS:
+            return await outlook.cooling
+        return await self._health.cooling(order)
 
     async def _ordered(self, request: ChatRequest, turns: Sequence[Turn]) -> list[Model]:
         chain = self.chain(request)

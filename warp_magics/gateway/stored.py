@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from .base import Gateway, whole
+from .base import Gateway
 from .errors import InvalidRequest
 from .orphans import Orphans
 from .sessions import Sessions
@@ -51,7 +51,7 @@ class StoredGateway(Gateway):
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway."""
-        return await whole(self.stream(replace(request, on_break=request.on_break or "restart")))
+        return await self._streams.ask(replace(request, on_break=request.on_break or "restart"))
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .base import answer_of
 from .course import Course
 from .errors import InvalidRequest, SessionBusy, ShuttingDown, StoreUnavailable, StreamNotFound, TotalTimeout, WarpError
 from .live import Live
@@ -18,8 +19,9 @@ from .turns import Before
 from .types import Begun, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
+    from .course import Outlook
     from .stores.base import Store
     from .tails import Tails
     from .terms import Terms
@@ -30,6 +32,8 @@ log = logging.getLogger("warp_magics.streams")
 
 _NOT_SENT: Final = "The prompt was stopped before it was sent."
 _NOT_FOLLOWED: Final = "An answer that is not kept cannot be followed: ask for its stream, or for the whole of it."
+WHOLE_SECONDS: Final = 0.1
+"""How long the pieces of an answer that is asked for whole gather before they are logged: what a lost process may lose."""
 _STOP_SECONDS: Final = 15.0
 """How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
 
@@ -37,8 +41,11 @@ _STOP_SECONDS: Final = 15.0
 class Answers(Protocol):
     """Who makes answers."""
 
-    def expect(self, request: ChatRequest) -> None:
-        """Make ready for ``request``, before its session gives it a turn; raises what is wrong with its models."""
+    def expect(self, request: ChatRequest) -> Outlook | None:
+        """Make ready for ``request``, before its session gives it a turn; raises what is wrong with its models.
+
+        What is found out meanwhile is to be given to the course of its answer.
+        """
 
     def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer behind ``turns``, an Ended last; ``course`` tells how it goes.
@@ -78,16 +85,25 @@ class Streams:
         Raises what was wrong before a model had begun to answer; later faults are a Failed event. A reader
         that leaves early lets the answer be finished, or stops it where ``on_disconnect`` says so.
         """
+        async with self._asking(request) as live, contextlib.aclosing(live.shown.read()) as events:
+            async for event in events:
+                if isinstance(event, Failed) and event.response is None:
+                    raise event.error
+                yield event
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        """See Gateway; nobody here reads along, so its log is written less often."""
+        async with self._asking(request, log_seconds=WHOLE_SECONDS) as live:
+            return answer_of(await live.shown.last())
+
+    @contextlib.asynccontextmanager
+    async def _asking(self, request: ChatRequest, *, log_seconds: float = 0.0) -> AsyncIterator[Live]:
         turn_id = self._turns.new_id(request)
-        live = self._asked(request, turn_id) or self._start(request, turn_id)
+        live = self._asked(request, turn_id) or self._start(request, turn_id, log_seconds=log_seconds)
         live.askers += 1
         keep = (request.on_disconnect or self._terms.on_disconnect) == "finish" and request.store
         try:
-            async with contextlib.aclosing(live.shown.read()) as events:
-                async for event in events:
-                    if isinstance(event, Failed) and event.response is None:
-                        raise event.error
-                    yield event
+            yield live
         finally:
             live.askers -= 1
             if not keep and not live.askers:  # another may have asked again, once its line had broken
@@ -164,12 +180,14 @@ class Streams:
         turn = request.owner, request.session_id, turn_id
         return next((live for live in self._live if (live.owner, live.session_id, live.turn_id) == turn), None)
 
-    def _start(self, request: ChatRequest, turn_id: str, *, unread: bool = False) -> Live:
+    def _start(
+        self, request: ChatRequest, turn_id: str, *, unread: bool = False, log_seconds: float = 0.0
+    ) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
-        self._answers.expect(request)  # a model nobody has must not cost the session a turn
-        live = Live(request.owner, turn_id, request.session_id, unread=unread)
-        live.task = asyncio.create_task(self._produce(live, request))
+        outlook = self._answers.expect(request)  # a model nobody has must not cost the session a turn
+        live = Live(request.owner, turn_id, request.session_id, unread=unread, log_seconds=log_seconds)
+        live.task = asyncio.create_task(self._produce(live, request, outlook))
         self._live.add(live)
         live.task.add_done_callback(lambda task: self._finished(live, task))
         return live
@@ -185,7 +203,7 @@ class Streams:
             log.error("answer_died", exc_info=task.exception())
             live.end(Failed(WarpError("The gateway failed while it answered.")))
 
-    async def _produce(self, live: Live, request: ChatRequest) -> None:
+    async def _produce(self, live: Live, request: ChatRequest, outlook: Outlook | None) -> None:
         try:
             opened = await self._turns.open(request, live.turn_id, self.stop, unread=live.unread)
             if isinstance(opened, Before):
@@ -201,7 +219,7 @@ class Streams:
             return
         live.opened(opened, self._store, self._turns.lives)
         tell(log, "answer_started", turn=live.turn_id, session=opened.session_id, stream=opened.stream_id)
-        answer = Outcome(opened, Course(opened.turn_id, self._clock(), request.on_break or "splice"))
+        answer = Outcome(opened, Course(opened.turn_id, self._clock(), request.on_break or "splice", outlook))
         async with self._turns.held(opened, live.stop):
             await self._collect(live, request, answer)
             live.stoppable = False

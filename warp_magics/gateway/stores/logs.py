@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 def dump_event(event: Event) -> bytes:
     """Return ``event`` as JSON, without its id: its place in the log says it."""
-    kind, fields = _fields(event)
-    return orjson.dumps({"kind": kind, **fields}, default=str)
+    return orjson.dumps(_fields(event), default=str)
 
 
 def load_events(batch: bytes, n: int, last: int) -> list[Event]:
@@ -42,22 +41,20 @@ def load_events(batch: bytes, n: int, last: int) -> list[Event]:
     return [_MAKERS[one.pop("kind")](one | {"id": f"{n}-{first + at}"}) for at, one in enumerate(raw)]
 
 
-def _fields(event: Event) -> tuple[str, dict[str, Any]]:
+def _fields(event: Event) -> dict[str, Any]:
     match event:
         case Text(text=text):
-            return "text", {"text": text}
+            return {"kind": "text", "text": text}
         case Reasoning(text=text):
-            return "reasoning", {"text": text}
+            return {"kind": "reasoning", "text": text}
         case ToolCall(call=call):
-            return "tool_call", {"call": asdict(call)}
+            return {"kind": "tool_call", "call": call}
         case Ended(response=response):
-            return "ended", {"response": asdict(response)}
+            return {"kind": "ended", "response": response}
         case Failed(error=error, response=response):
-            part = asdict(response) if response else None
-            return "failed", {"error": error_fields(error), "response": part}
-    fields = asdict(event)
-    del fields["id"]
-    return "started" if isinstance(event, Started) else "restarted", fields
+            return {"kind": "failed", "error": error_fields(error), "response": response}
+    fields = {name: getattr(event, name) for name in event.__dataclass_fields__ if name != "id"}
+    return {"kind": "started" if isinstance(event, Started) else "restarted", **fields}
 
 
 def error_fields(error: Exception) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import orjson
 
 from ..errors import InvalidRequest, WarpError
-from ..sse import encode
+from ..sse import encode_line
 from ..types import Attempt, Ended, Failed, Reasoning, Restarted, Source, Started, Text, ToolCall
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def begun_json(begun: Begun) -> dict[str, object]:
 def event_bytes(event: Event) -> bytes:
     """Return ``event`` as one server-sent event, one line of JSON in it."""
     name, data = event_parts(event)
-    return encode(orjson.dumps(data).decode(), event=name, id=event.id)
+    return encode_line(orjson.dumps(data), event=name, id=event.id)
 
 
 def failure_bytes(error: WarpError) -> bytes:
@@ -259,7 +259,7 @@ def _listed(session: Session) -> dict[str, object]:
 
 def session_event_bytes(event: SessionEvent) -> bytes:
     """Return what happened to a session as one server-sent event."""
-    return encode(orjson.dumps(session_event_json(event)).decode(), event=event.kind, id=event.id)
+    return encode_line(orjson.dumps(session_event_json(event)), event=event.kind, id=event.id)
 
 
 def session_event_json(event: SessionEvent) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
         self._link = Link(locate, clock=clock, **link)
         self._keys = Keys(prefix)
         self._on_close = on_close
+        self._listing = set()
 
     async def describe(self) -> Mapping[str, object]:
         """See Store."""
@@ -57,5 +59,6 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
 
     async def aclose(self) -> None:
         """See Store."""
+        await asyncio.gather(*self._listing)
         await self._link.aclose()
         self._on_close()

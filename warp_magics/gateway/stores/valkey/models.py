@@ -31,12 +31,15 @@ class ModelVerbs:
     async def cooling(self, models: Sequence[Model]) -> Mapping[Model, Cooldown]:
         """See Shared."""
         models = tuple(dict.fromkeys(models))
-        names = [self._keys.health(model) for model in models]
+        known = await self._link.pipe(*(("EXISTS", self._keys.health(model)[0]) for model in models))
+        out = [model for model, exists in zip(models, known, strict=True) if exists]
+        if not out:  # as almost always
+            return {}
         commands: list[tuple[str, ...]] = []
-        for health, probe in names:
+        for health, probe in map(self._keys.health, out):
             commands += [("HMGET", health, "reason", "named"), ("PTTL", health), ("EXISTS", probe)]
         said = await self._link.pipe(*commands)
-        found = zip(models, said[::3], said[1::3], said[2::3], strict=True)
+        found = zip(out, said[::3], said[1::3], said[2::3], strict=True)
         return {model: _cooldown(known, ms, probe) for model, known, ms, probe in found if known[0]}
 
     async def cool(self, model: Model, cooldown: Cooldown, *, grows: bool = False) -> float:

@@ -150,7 +150,7 @@ class SessionVerbs(Listing):
 
     async def _listed(self, key: SessionKey) -> Session:
         session = await self.session(key)
-        await self._list(key, session.updated_at)
+        await self._note_use(key, session.updated_at)
         return session
 
     async def delete(self, key: SessionKey) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,10 +32,18 @@ class Listing:
 
     _link: Link
     _keys: Keys
+    _listing: set[asyncio.Task[None]]
 
-    async def _list(self, key: SessionKey, when: float) -> None:
-        """Note the session's last use."""
+    def _list(self, key: SessionKey, when: float, *, new: bool = False) -> None:
+        """Note the session's last use, while its turn goes on."""
+        listing = asyncio.ensure_future(self._note_use(key, when, new=new))
+        self._listing.add(listing)
+        listing.add_done_callback(self._listing.discard)
+
+    async def _note_use(self, key: SessionKey, when: float, *, new: bool = False) -> None:
         await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
+        if new:
+            await self._tidy(key.owner)
 
     async def _tidy(self, owner: str) -> None:
         """Look at the two sessions used longest ago: what has expired leaves the list, so that it does not grow for ever."""
@@ -78,9 +87,7 @@ class TurnVerbs(Listing):
             self._link.forget_clock()  # the server's clock may have been set: look at it again
         begun = _begun(key, said)
         if isinstance(begun, Begun):
-            await self._list(key, begun.now)
-            if begun.status != "known":
-                await self._tidy(key.owner)
+            self._list(key, begun.now, new=begun.status != "known")
         return begun
 
     async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
@@ -112,7 +119,7 @@ class TurnVerbs(Listing):
         said, copied = await self._append(hold, turn, events, lives)
         if said == b"fenced":
             raise _lost(hold.key)
-        await self._list(hold.key, turn.ended_at)
+        self._list(hold.key, turn.ended_at)
         return copied
 
     async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives, going_on: GoingOn = NOT) -> bool:
