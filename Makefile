@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)$(GEMINI_API_KEY)$(DEEPSEEK_API_KEY)$(COHERE_API_KEY)
 
-.PHONY: help venv demo-model system clients hub-proxy panel panel-tools demo test test-fast test-others lint notebooks bench chaos faults fuzz clean clean-demo
+.PHONY: help venv demo-model system clients hub-proxy panel panel-tools demo test test-fast test-others lint notebooks bench bench-peers chaos faults fuzz clean clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,8 +110,11 @@ lint: venv panel-tools ## ruff and mypy; tsc and prettier; whether the panel's m
 notebooks: venv demo-model ## run the notebooks anew, record their answers on the tape beside them
 	$(BIN)/python deploy/notebooks/record.py
 
-bench: venv ## what a prompt and a stream cost
-	$(BIN)/python -m benchmarks
+bench: venv ## what prompts, streams and starts cost; tables and bench.json, ten minutes
+	$(BIN)/python -m benchmarks --json bench.json
+
+bench-peers: venv system ## the same beside AI Warp, LiteLLM and Portkey, which are installed into .bench; half an hour
+	$(BIN)/python -m benchmarks --peers .bench --json bench-peers.json
 
 chaos: venv ## conversations go on while gateways and stores are killed; three minutes, a table
 	$(BIN)/python -m tests.chaos
@@ -126,5 +129,5 @@ clean-demo:
 	@for p in $(BIN)/python "$(PYTHON)"; do [ -e .demo/running.json ] && "$$p" -c '' 2>/dev/null && { "$$p" deploy/demo/demo.py --stop || exit 1; break; }; done; true
 
 clean: clean-demo ## remove all that was made here; end a demo that still runs
-	rm -rf .venv .venv-3.* .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/hub/node_modules frontend/node_modules frontend/.tests
+	rm -rf .venv .venv-3.* .demo .bench build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/hub/node_modules frontend/node_modules frontend/.tests
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

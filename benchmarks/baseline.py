@@ -132,7 +132,7 @@ class Profile(APIHandler):
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
-    return [{"module": "baseline"}]
+    return [{"module": "benchmarks.baseline"}]
 
 
 def _load_jupyter_server_extension(server: Any) -> None:

@@ -1,6 +1,7 @@
 """A provider that costs next to nothing: an asyncio protocol with ready-made answers in OpenAI's format.
 
-The model's name says how it answers: ``50x5`` in 50 chunks, 5 ms apart. Prints its port when it listens.
+The model's name says how it answers: ``50x5`` in 50 chunks, 5 ms apart; ``50x5+200`` is 200 ms away. Prints its port when
+it listens, which may be given.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import re
 import sys
+from functools import lru_cache
 
 WORDS = ("The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "again")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n"
@@ -38,6 +40,7 @@ LAST = (
 CHUNKED = HEAD % b"text/event-stream" + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
+@lru_cache
 def whole(chunks: int) -> bytes:
     text = "".join(f"{WORDS[n % len(WORDS)]} " for n in range(chunks))
     message = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
@@ -62,8 +65,14 @@ class Provider(asyncio.Protocol):
             self.answer(body)
 
     def answer(self, body: bytes) -> None:
-        found = re.search(rb'"model": *"(\d+)x(\d+)"', body)
-        chunks, pause = int(found[1]), int(found[2]) / 1000
+        found = re.search(rb'"model": *"(\d+)x(\d+)(?:\+(\d+))?"', body)
+        chunks, pause, away = int(found[1]), int(found[2]) / 1000, int(found[3] or 0) / 1000
+        if away:
+            self.loop.call_later(away, self.said, body, chunks, pause)
+        else:
+            self.said(body, chunks, pause)
+
+    def said(self, body: bytes, chunks: int, pause: float) -> None:
         if not re.search(rb'"stream": *true', body):
             self.loop.call_later(chunks * pause, self.transport.write, whole(chunks))
             return
@@ -79,10 +88,16 @@ class Provider(asyncio.Protocol):
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0)
+    port = int(sys.argv[1]) if sys.argv[1:] else 0
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main())
+    else:
+        uvloop.run(main())

@@ -19,7 +19,7 @@ from ..rest.routes import allowed, match, path_of, read_query, unmatched
 from .cors import SAFE_HEADERS, Cors
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 
     from ..rest.endpoints import Endpoints
     from ..rest.routes import Route
@@ -70,7 +70,7 @@ class Application:
         self._body_size = body_size
         self._held = contextlib.AsyncExitStack()
         self._endpoints: Endpoints | None = None
-        self._works: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[Any]] = set()
         self._closing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,18 +124,27 @@ class Application:
             return
         except _Left:
             return
-        work = asyncio.ensure_future(self._work(scope, route, request, groups, send, head=head))
+        with self._until_left(receive):
+            await self._work(scope, route, request, groups, send, head=head)
+
+    @contextlib.contextmanager
+    def _until_left(self, receive: Receive) -> Generator[None, None, None]:
+        """End what is done here once the reader has left, or the server ends: with nobody there, that is no fault."""
+        work = asyncio.current_task()
+        if work is None:
+            raise AssertionError("a request is answered by a task")
         self._works.add(work)
-        work.add_done_callback(self._works.discard)
         left = asyncio.ensure_future(_left(receive))
+        left.add_done_callback(lambda _: work.cancel() if work in self._works and not left.cancelled() else None)
         try:
-            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+            yield
+        except asyncio.CancelledError:
+            if not left.done() and self._closing is None:
+                raise
+            work.uncancel()
         finally:
-            for task in (work, left):
-                task.cancel()
-            await asyncio.gather(work, left, return_exceptions=True)
-        if not work.cancelled():
-            work.result()
+            self._works.discard(work)
+            left.cancel()
 
     def _with_cors(self, scope: Scope, send: Send) -> Send:
         """Return ``send`` with what the asking page's browser is told besides."""

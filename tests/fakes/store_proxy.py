@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 class StoreProxy:
-    """Up until told otherwise. `delay` is added to each piece either way; `connections` counts the accepted ones."""
+    """Up until told otherwise. `delay` is added to each piece either way; `connections` counts the accepted ones.
+
+    `trips` counts how often something was asked once what was asked before had been answered.
+    """
 
     def __init__(self, target: str | Path) -> None:
         self._target = urlsplit(str(target))
         self.delay = 0.0
         self.connections = 0
+        self.trips = 0
+        self._answered = True
         self._last_word: bytes | None = None
         self._place = socket.socket()  # bound and never listening: keeps the port ours while it refuses
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -124,5 +129,8 @@ class StoreProxy:
                 if self._last_word and flow is self._requests_flow and self._last_word in data:
                     await self._flow(requests=False, replies=False)
                 await flow.wait()
+                asks = flow is self._requests_flow
+                self.trips += asks and self._answered
+                self._answered = not asks
                 writer.write(data)
                 await writer.drain()

@@ -265,13 +265,13 @@ def _main() -> None:
         asyncio.run(_asks(told, None))
         return
     load_config(path=Path(told["config"]), env={})  # what it imports is imported once
+    _say(kind="ready")  # before the first of them can say anything
     pids = []
     for copy in range(told["copies"]):
         if not (pid := os.fork()):
             asyncio.run(_asks(told, copy))
             os._exit(0)
         pids.append(pid)
-    _say(kind="ready")
     for pid in pids:
         os.waitpid(pid, 0)
 

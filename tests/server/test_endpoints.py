@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from jupyter_server_ext.rest.endpoints import Endpoints
-from jupyter_server_ext.rest.messages import EventStream, Request, error_response
+from jupyter_server_ext.rest.messages import Request, error_response
 from jupyter_server_ext.rest.openai_api import chat_completions
 from jupyter_server_ext.rest.routes import ROUTES, allowed, match, unmatched
 from tests.fakes.provider import Reply, refused_url
-from tests.server.conftest import event_of, events_of
+from tests.server.conftest import events_of
 from warp_magics.gateway import LocalGateway, errors, load_config, wire
 from warp_magics.gateway.types import Started, Text
 

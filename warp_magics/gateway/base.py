@@ -152,7 +152,8 @@ def answer_of(last: Event) -> ChatResponse:
     """Return the answer that the last event of a stream holds; one that broke off raises, with its part."""
     if isinstance(last, Ended):
         return last.response
-    assert isinstance(last, Failed)
+    if not isinstance(last, Failed):
+        raise TypeError(f"{type(last).__name__} is not the last event of a stream")
     details = getattr(last.error, "details", None)
     if details is not None and last.response is not None:
         details["partial"] = last.response.text

@@ -50,7 +50,8 @@ class Decoder:
         if not chunk:
             return []
         self._skip_lf = chunk.endswith(b"\r")
-        *lines, self._rest = _END_OF_LINE.split(self._rest + chunk)
+        whole = self._rest + chunk
+        *lines, self._rest = _END_OF_LINE.split(whole) if b"\r" in whole else whole.split(b"\n")
         if len(self._rest) > MAX_PENDING:
             raise ValueError("a line of the event stream is too long")
         return [event for line in lines if (event := self._line(line)) is not None]
@@ -60,24 +61,32 @@ class Decoder:
             line = line.removeprefix(_BOM)
             self._at_start = False
         if not line:
-            return self._dispatch()
+            return self._dispatch() if self._data or self._event else None
+        if line.startswith(b"data: "):  # as almost always
+            self._add(line[6:].decode("utf-8", "replace"))
+            return None
         name, _, value = line.decode("utf-8", "replace").partition(":")
         value = value.removeprefix(" ")
         if name == "data":
-            self._size += len(value)
-            if self._size > MAX_PENDING:
-                raise ValueError("an event of the event stream is too long")
-            self._data.append(value)
+            self._add(value)
         elif name == "event":
             self._event = value
         elif name == "id" and "\0" not in value:
             self._id = value
         return None
 
+    def _add(self, value: str) -> None:
+        self._size += len(value)
+        if self._size > MAX_PENDING:
+            raise ValueError("an event of the event stream is too long")
+        self._data.append(value)
+
     def _dispatch(self) -> ServerSentEvent | None:
         data, event = self._data, self._event
         self._data, self._event, self._size = [], "", 0
-        return ServerSentEvent("\n".join(data), event, self._id) if data else None
+        if not data:
+            return None
+        return ServerSentEvent(data[0] if len(data) == 1 else "\n".join(data), event, self._id)
 
 
 def encode(data: str, *, event: str = "", id: str = "") -> bytes:  # noqa: A002 - the field's name in the standard

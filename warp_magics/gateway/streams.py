@@ -180,9 +180,7 @@ class Streams:
         turn = request.owner, request.session_id, turn_id
         return next((live for live in self._live if (live.owner, live.session_id, live.turn_id) == turn), None)
 
-    def _start(
-        self, request: ChatRequest, turn_id: str, *, unread: bool = False, log_seconds: float = 0.0
-    ) -> Live:
+    def _start(self, request: ChatRequest, turn_id: str, *, unread: bool = False, log_seconds: float = 0.0) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
         outlook = self._answers.expect(request)  # a model nobody has must not cost the session a turn
@@ -228,7 +226,9 @@ class Streams:
                 answer.ended = await self._answers.priced(answer.ended)
             answer.notes = live.notes
             turn = answer.turn(request, self._clock())
-            warning, _ = await asyncio.gather(self._keep(live, answer, turn), self._count(request.owner, turn))
+            counting = asyncio.ensure_future(self._count(request.owner, turn))
+            warning = await self._keep(live, answer, turn)
+            await counting
             answer.notes = live.notes
         live.end(answer.last(warning))
         _tell_end(turn)

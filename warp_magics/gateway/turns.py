@@ -263,28 +263,32 @@ class Turns:
         if opened.hold is None:
             yield
             return
-        renewing = asyncio.create_task(self._renew(opened.hold, stop))
+        hold, renewing = opened.hold, []
+        # Most answers are given before their lease is to be renewed: a timer costs less than a task.
+        timer = asyncio.get_running_loop().call_later(
+            self.lives.lease / 3, lambda: renewing.append(asyncio.ensure_future(self._renew(hold, stop)))
+        )
         try:
             yield
         finally:
-            renewing.cancel()
+            timer.cancel()
+            for task in renewing:
+                task.cancel()
 
     async def _renew(self, hold: Hold, stop: Callable[[], None]) -> None:
-        pause = self.lives.lease / 3
         while True:
-            await asyncio.sleep(pause)
             try:
                 said = await self._store.renew(hold, self.lives)
             except StoreUnavailable:
                 tell(log, "lease_not_renewed", level=logging.WARNING, session=hold.key.id)
-                pause = _AGAIN_SECONDS
+                await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            pause = self.lives.lease / 3
             if said == "lost":
                 tell(log, "lease_lost", level=logging.WARNING, session=hold.key.id)
                 return
             if said == "stop":
                 stop()
+            await asyncio.sleep(self.lives.lease / 3)
 
     async def close(self, opened: Opened, turn: Turn, events: Sequence[Event]) -> str | None:
         """Store ``turn`` and the last ``events`` of its log; returns a warning where it is not known to be stored in time.
@@ -295,11 +299,14 @@ class Turns:
             return None
         hold = opened.hold
         first = asyncio.ensure_future(self._store.append(hold, turn, events, self.lives))
-        self._in_background(self._insist(first, hold, turn, events))
-        done, _ = await asyncio.wait({first}, timeout=STORE_SECONDS)
-        if not done:
+        try:
+            await asyncio.wait({first}, timeout=STORE_SECONDS)
+        finally:
+            error = first.exception() if first.done() else None
+            if error is not None or not first.done():
+                self._in_background(self._insist(first, hold, turn, events))
+        if not first.done():
             return NOT_STORED
-        error = first.exception()
         if error is None:
             return None if first.result() else NOT_COPIED
         if isinstance(error, StoreUnavailable | FenceLost):

@@ -6,7 +6,7 @@ What a file may hold is in ``schema``, what becomes of it here; the rest of the 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -51,6 +51,10 @@ _RESTORE: Final[Mapping[str, float]] = MappingProxyType(
 _ANSWERING: Final = ("models", "allow", "model", "providers", "storage", "restore", "routing", "cache")
 """What only a gateway that answers itself acts upon."""
 _LONG: Final = 8  # characters; a shorter value from the environment may be a part of any word
+
+
+_REMEMBERED: Final = 1000
+"""Models whose settings are at hand; any name may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class WarpConfig:
     gateway: GatewayTable | None
     models: Mapping[Model, ModelTable]
     """What ``[[model]]`` says, as it says it; ``settings`` has the whole."""
+    _settings: dict[Model, ModelSettings] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def resolve(self, spec: str) -> Model:
         """The model that ``spec`` means (``provider:model``, an alias, a bare configured name).
@@ -108,6 +113,13 @@ class WarpConfig:
 
     def settings(self, model: Model) -> ModelSettings:
         """What holds for ``model``: its own, else the file's, else the defaults."""
+        if model not in self._settings:
+            if len(self._settings) >= _REMEMBERED:
+                self._settings.clear()
+            self._settings[model] = self._settings_of(model)
+        return self._settings[model]
+
+    def _settings_of(self, model: Model) -> ModelSettings:
         table = self.models.get(model) or ModelTable(provider=model.provider, model=model.name)
         own = _restores(table.restore)
         return ModelSettings(

@@ -249,6 +249,8 @@ class Decoder(JsonDecoder):
         return events
 
     def _delta(self, delta: dict[str, Any]) -> list[Event]:
+        if len(delta) == 1 and (said := delta.get("content")) and isinstance(said, str):  # as almost always
+            return [Text(said)]
         events: list[Event] = []
         if thought := words(delta, "reasoning_content") or words(delta, "reasoning"):
             self.thoughts.append(thought)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..sse import ServerSentEvent
 
 _MOST_TOKENS: Final = 2**53
+_SHORT: Final = 20
 MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What reading JSON of another shape than an answer's raises."""
 
@@ -51,7 +52,7 @@ class JsonDecoder(StreamDecoder):
 
     def feed(self, event: ServerSentEvent) -> Sequence[Event]:
         """See StreamDecoder."""
-        if event.data.strip() == "[DONE]":
+        if len(event.data) < _SHORT and event.data.strip() == "[DONE]":
             self.done = True
             return ()
         chunk = json_object(event.data)

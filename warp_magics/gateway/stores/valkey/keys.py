@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from ...types import Model, SessionKey
 
 SCHEMA: Final = 1
+_OF_SESSION: Final = ("meta", "lock", "turns", "seen", "queue", "events", "draft")
 
 
 class Keys:
@@ -23,10 +25,11 @@ class Keys:
 
     def session(self, key: SessionKey, *, stream: int | None = None) -> list[str]:
         """Return a session's keys in the order in which the scripts take them, a stream's as the eighth."""
-        names = ["meta", "lock", "turns", "seen", "queue", "events", "draft"]
+        base = self.of(key, "")
+        names = [base + name for name in _OF_SESSION]
         if stream is not None:
-            names.append(f"stream:{stream}")
-        return [self.of(key, name) for name in names]
+            names.append(f"{base}stream:{stream}")
+        return names
 
     def index(self, owner: str) -> str:
         """Return the name of the owner's sessions by last use."""
@@ -67,6 +70,7 @@ class Keys:
         return [f"{tag}:{month}", f"{tag}:turn:{_safe(turn_id)}"]
 
 
+@lru_cache(maxsize=1000)
 def _safe(text: str) -> str:
     return quote(text, safe=":@.-_")
 

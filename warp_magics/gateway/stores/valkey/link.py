@@ -97,7 +97,10 @@ class Link:
             for at, reply in zip(share, said, strict=True):
                 replies[at] = reply
 
-        await asyncio.gather(*(ask(place, share) for place, share in shares.items()))
+        if len(shares) == 1:
+            await ask(*next(iter(shares.items())))
+        else:
+            await asyncio.gather(*(ask(place, share) for place, share in shares.items()))
         for at, reply in enumerate(replies):
             if isinstance(reply, (StoreUnavailable, AskError, *UNSETTLED)):  # its key may have moved
                 [replies[at]] = await self._exchange(_key(commands[at]), [commands[at]], until)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class _Asked:
     commands: Sequence[Command]
+    until: float
     replies: asyncio.Future[list[Any]]
 
 
@@ -35,25 +36,47 @@ class Pipe:
         self._under_way: list[_Asked] = []
         self._exchanging: asyncio.Task[None] | None = None
         self._error: Exception | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the replies to ``commands``; what the server refused is its error in its place.
+    async def send(self, commands: Sequence[Command], until: float) -> list[Any]:
+        """Return the replies to ``commands`` by the loop's time ``until``; what was refused is its error in its place.
 
         Who is cancelled gives up the replies, not what was sent. Raises redis-py's errors and OSError.
         """
         if self._error is not None:
             raise self._error
-        asked = _Asked(commands, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        asked = _Asked(commands, until, loop.create_future())
         self._asked.append(asked)
+        if self._timer is None or until < self._timer.when():
+            self._watch(until)
         if self._exchanging is None:
             self._exchanging = asyncio.ensure_future(self._exchange_all())
         return await asked.replies
 
+    def _watch(self, until: float) -> None:
+        """Look at ``until`` who waits in vain: one timer for all, most of whom are answered long before it rings."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(until, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        waiting = [asked for asked in (*self._under_way, *self._asked) if not asked.replies.done()]
+        for asked in waiting:
+            if asked.until <= now:
+                asked.replies.set_exception(TimeoutError())
+        if left := [asked.until for asked in waiting if asked.until > now]:
+            self._watch(min(left))
+
     async def _exchange_all(self) -> None:
+        await asyncio.sleep(0)  # what one prompt asks at a time is asked by several tasks
         try:
             while self._asked:
                 self._under_way, self._asked = self._asked, []
                 await self._exchange(self._under_way)
+                self._under_way = []
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             self._answer(self._under_way, error)
         finally:
@@ -102,6 +125,9 @@ class Pipe:
     def fail(self, error: Exception) -> None:
         """Answer all who still wait, and all who ask from now on, with ``error``."""
         self._error = error
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._exchanging is not None:
             self._exchanging.cancel()
         self._answer(self._asked, error)

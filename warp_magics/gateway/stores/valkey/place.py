@@ -69,20 +69,20 @@ class Place:
         started = loop.time()
         pipe = self._pipe or await self._connected(until + self._patience)
         until += min(loop.time() - started, self._patience)
-        async with asyncio.timeout_at(until):
-            if trying:
-                await pipe.send([("PING",)])  # first, as the call itself may wait
-                self.trouble, self._left_alone_until = "", 0.0
-            replies = await (self._apart(pipe, commands) if blocks(commands) else pipe.send(commands))
+        if trying:
+            await pipe.send([("PING",)], until)  # first, as the call itself may wait
+            self.trouble, self._left_alone_until = "", 0.0
+        replies = await (self._apart(pipe, commands, until) if blocks(commands) else pipe.send(commands, until))
         for reply in replies:
             if isinstance(reply, RedisError) and is_trouble(reply):
                 raise reply
         return replies
 
-    async def _apart(self, pipe: Pipe, commands: Sequence[Command]) -> list[Any]:
+    async def _apart(self, pipe: Pipe, commands: Sequence[Command], until: float) -> list[Any]:
         """Exchange them on a connection of their own."""
         try:
-            return await exchange(pipe.client, commands)
+            async with asyncio.timeout_at(until):
+                return await exchange(pipe.client, commands)
         finally:
             if pipe is not self._pipe:  # left alone meanwhile, and perhaps connected once more after that
                 self._close(pipe)

@@ -86,8 +86,8 @@ class TurnVerbs(Listing):
                 break
             self._link.forget_clock()  # the server's clock may have been set: look at it again
         begun = _begun(key, said)
-        if isinstance(begun, Begun):
-            self._list(key, begun.now, new=begun.status != "known")
+        if isinstance(begun, Begun) and begun.status != "known":  # others are listed anew at their turn's end
+            self._list(key, begun.now, new=True)
         return begun
 
     async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:

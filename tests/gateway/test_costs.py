@@ -1,0 +1,101 @@
+"""What an answer may cost, counted instead of timed: trips to the store, memory of the loop over chunks."""
+
+import asyncio
+import gc
+import threading
+import tracemalloc
+
+import pytest
+
+from tests.fakes.provider import Reply
+from tests.fakes.store_proxy import StoreProxy
+from tests.gateway.kit import events_of, opened, until, valkey
+from warp_magics.gateway.types import ChatRequest as Ask
+from warp_magics.gateway.types import Text
+
+DELAY = 0.02  # s a piece: what does not wait for the store is over before the store hears of it
+
+
+@pytest.fixture
+def proxy(server):
+    with StoreProxy(server.url) as before:
+        yield before
+
+
+async def trips(gateway, fake, proxy, **tables):
+    """Ask in a session that is known: the trips before its provider is asked, and those after it has answered."""
+    await gateway.ask(Ask("first", session_id="s", create_session=True))
+    go_on = threading.Event()
+    fake.script("ok", Reply(chunks=["One", " two"], before=[go_on]))
+    await asyncio.sleep(10 * DELAY)  # nothing of the first is left to be told
+    asked, begun = len(fake.requests), proxy.trips
+    answering = asyncio.ensure_future(gateway.ask(Ask("second", session_id="s", **tables)))
+    await until(lambda: len(fake.requests) > asked, within=10)
+    before = proxy.trips - begun
+    await asyncio.sleep(10 * DELAY)
+    held = proxy.trips
+    go_on.set()
+    await answering
+    return before, proxy.trips - held
+
+
+@pytest.mark.asyncio
+async def test_a_prompt_goes_to_the_store_twice_before_its_model_is_asked_and_once_after(config, fake, proxy, here):
+    async with opened(config("ok"), store=valkey(proxy.url, **here)) as gateway:
+        await gateway.ask(Ask("warm", store=False))
+        proxy.delay = DELAY
+        assert await trips(gateway, fake, proxy) == (2, 1)
+
+
+@pytest.mark.asyncio
+async def test_with_the_cache_on_it_goes_three_times_before(config, fake, proxy, here):
+    async with opened(config("ok", cache={"enabled": True}), store=valkey(proxy.url, **here)) as gateway:
+        await gateway.ask(Ask("warm", store=False))
+        proxy.delay = DELAY
+        before, _ = await trips(gateway, fake, proxy)
+        assert before == 3
+
+
+@pytest.mark.asyncio
+async def test_what_many_ask_at_a_time_goes_together(config, proxy, here):
+    """Sixteen prompts cost the store hardly more trips than one."""
+    async with opened(config("ok"), store=valkey(proxy.url, **here)) as gateway:
+        names = [f"s{n}" for n in range(16)]
+        await asyncio.gather(*(gateway.ask(Ask("first", session_id=one, create_session=True)) for one in names))
+        proxy.delay = DELAY
+        begun = proxy.trips
+        await asyncio.gather(*(gateway.ask(Ask("second", session_id=one)) for one in names))
+        assert proxy.trips - begun < 16
+
+
+@pytest.mark.asyncio
+async def test_a_burst_of_chunks_is_logged_in_few_trips(config, fake, proxy, here):
+    fake.script("ok", Reply(chunks=[f"w{n} " for n in range(500)], split=1_000_000), cycle=True)
+    async with opened(config("ok"), store=valkey(proxy.url, **here)) as gateway:
+        await events_of(gateway, Ask("first", session_id="s", create_session=True))
+        proxy.delay = DELAY
+        begun = proxy.trips
+        events = await events_of(gateway, Ask("second", session_id="s"))
+        assert sum(isinstance(event, Text) for event in events) == 500
+        assert proxy.trips - begun <= 12
+
+
+@pytest.mark.asyncio
+async def test_chunks_leave_nothing_behind_but_their_texts(config, fake):
+    """Memory after an answer of 5,000 chunks is given back with it."""
+    fake.script("ok", Reply(chunks=["word "] * 5000, split=1_000_000), cycle=True)
+    async with opened(config("ok")) as gateway:
+
+        async def held():
+            await events_of(gateway, Ask("go", store=False))
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        try:
+            await held()
+            before = await held()
+            after = await held()
+        finally:
+            tracemalloc.stop()
+    assert after - before < 100_000, "bytes that an answer has left behind"
