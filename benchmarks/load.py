@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_TAIL = 4096  # bytes of an answer that are looked at for its end
 _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
 
 
@@ -88,7 +89,7 @@ class Asker(asyncio.Protocol):
             self.left = int(length[1]) if length else None if _CHUNKED.search(head) else math.inf  # type: ignore[assignment]
         if data and not self.first:
             self.first = time.perf_counter() - self.asked
-        self.tail = (self.tail + data)[-512:]
+        self.tail = (self.tail + data)[-_TAIL:]
         if self.left is not None:
             self.left -= len(data)
             if self.left <= 0:

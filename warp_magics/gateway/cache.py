@@ -62,12 +62,15 @@ class Cache:
         await self._prices.ready([model])
         return replace(said, cost=self._prices.cost(model, said.usage))
 
-    async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+    def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer as ``Router.answer`` does, from the cache where that may be and holds it."""
-        digest, held = "", None
         if policy.reads_cache(request, enabled=self._config.cache.enabled):
-            digest = self._digest(request, turns)
-            held = await self._recalled(request.owner, digest, course.turn_id)
+            return self._cached(request, turns, course)
+        return self._router.answer(request, turns, course)
+
+    async def _cached(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+        digest = self._digest(request, turns)
+        held = await self._recalled(request.owner, digest, course.turn_id)
         if isinstance(held, bytes):
             events = self._again(held, course)
         elif held == "lead":

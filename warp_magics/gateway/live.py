@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .errors import FenceLost, StoreUnavailable
@@ -125,6 +126,8 @@ class Live:
         self._minted: list[Event] = []
         self._logged = 0
         self._more = asyncio.Event()
+        self._is_logged = False
+        self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def opened(self, opened: Opened, store: Store, lives: Lives) -> None:
@@ -132,8 +135,16 @@ class Live:
         self.stream_id, self._prefix = opened.stream_id, str(opened.n)
         if opened.hold is not None:
             self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
-            self._writing = asyncio.create_task(self._write(store, opened.hold, lives))
+            self._is_logged = True
+            begin = partial(self._begin_log, store, opened.hold, lives)
+            if self._log_seconds:  # what is over before is logged with its turn
+                self._timer = asyncio.get_running_loop().call_later(self._log_seconds, begin)
+            else:
+                begin()
         self.placed.set()
+
+    def _begin_log(self, store: Store, hold: Hold, lives: Lives) -> None:
+        self._writing = asyncio.create_task(self._write(store, hold, lives))
 
     def is_elsewhere(self, begun: Begun) -> None:
         """Take it that this turn has its answer already, which is what is shown here."""
@@ -143,7 +154,7 @@ class Live:
     def put(self, event: Event) -> None:
         """Give ``event`` the next id and show it as soon as it may be seen."""
         self._minted.append(self.named(event))
-        if self._writing is None or self.unlogged:
+        if not self._is_logged or self.unlogged:
             self._show(len(self._minted))
         self._more.set()
 
@@ -164,9 +175,12 @@ class Live:
 
     def end(self, event: Event) -> None:
         """Show ``event``, the last one, and all before it."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
+        self._is_logged = False
         self.put(event)
         self.placed.set()
 
@@ -206,9 +220,6 @@ class Live:
             if not batch:
                 self._more.clear()
                 continue
-            if self._log_seconds:
-                await asyncio.sleep(self._log_seconds)
-                batch = self._minted[self._logged : self._logged + _BATCH]
             patience = loop.call_later(LOG_SECONDS, self._go_unlogged)
             try:
                 said = await store.log(hold, batch, lives)
@@ -226,3 +237,5 @@ class Live:
             self._show(said.last)
             if said.stop:
                 self.stop()
+            if self._log_seconds:
+                await asyncio.sleep(self._log_seconds)

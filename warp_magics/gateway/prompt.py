@@ -142,7 +142,7 @@ def _messages(turns: Sequence[Turn], asked: Message, provider: str) -> list[Mess
         said = _reply(turn, provider)
         messages.append(_answering(_prompt(turn), calls))
         calls = [(call.id, _renamed(call, taken)) for call in said.tool_calls]
-        messages.append(replace(said, tool_calls=tuple(call for _, call in calls)))
+        messages.append(replace(said, tool_calls=tuple(call for _, call in calls)) if calls else said)
     return [*messages, _answering(asked, calls)]
 
 
@@ -158,6 +158,8 @@ def _renamed(call: Call, taken: set[str]) -> Call:
 
 def _answering(message: Message, calls: Sequence[tuple[str, Call]]) -> Message:
     """Return ``message`` with a result for each of the ``calls`` before it, by the ids they had: none stays unanswered."""
+    if not calls and not message.tool_results:  # as almost always
+        return message
     given = {result.id: result for result in message.tool_results}
     none = ToolResult("", _NO_RESULT, is_error=True)
     results = tuple(replace(given.get(was, none), id=call.id, name=call.name) for was, call in calls)
@@ -185,7 +187,7 @@ def _framed(one: Attachment) -> str:
 def _reply(turn: Turn, provider: str) -> Message:
     """Return the assistant's message; what a provider left in its calls goes back to it alone."""
     own = turn.model is not None and turn.model.partition(":")[0] == provider
-    calls = turn.tool_calls if own else tuple(replace(call, extra={}) for call in turn.tool_calls)
+    calls = turn.tool_calls if own or not turn.tool_calls else tuple(replace(one, extra={}) for one in turn.tool_calls)
     return Message("assistant", turn.response, tool_calls=calls)
 
 

@@ -51,7 +51,9 @@ class StoredGateway(Gateway):
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway."""
-        return await self._streams.ask(replace(request, on_break=request.on_break or "restart"))
+        if request.on_break is None:
+            request = replace(request, on_break="restart")
+        return await self._streams.ask(request)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """See Gateway."""
