@@ -28,7 +28,7 @@ from .sse import Decoder
 from .types import Ended, Reasoning, Result, Started, Text, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from .config import ProviderSettings
     from .connections import Answer
@@ -64,8 +64,8 @@ class ModelClient:
         self._connections = Connections()
         self._unstreamed: set[Model] = set()
 
-    async def attempt(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Event, None]:
-        """Ask once and yield Started, then what comes, then Ended with text left to the caller.
+    async def attempt(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Sequence[Event], None]:
+        """Ask once and yield Started, then what comes, then Ended with text left to the caller; all that has come at a time.
 
         Started comes with the first event of an answer, never before. Closing the generator closes the
         connection, so that the provider stops. A model that says it cannot stream is asked for its answer in one
@@ -73,18 +73,18 @@ class ModelClient:
         """
         if conversation.stream and conversation.model not in self._unstreamed:
             try:
-                async with contextlib.aclosing(self._asked(conversation, timeouts)) as events:
-                    async for event in events:
-                        yield event
+                async with contextlib.aclosing(self._asked(conversation, timeouts)) as batches:
+                    async for batch in batches:
+                        yield batch
             except StreamRefused:
                 self._unstreamed.add(conversation.model)
             else:
                 return
-        async with contextlib.aclosing(self._asked(replace(conversation, stream=False), timeouts)) as events:
-            async for event in events:
-                yield event
+        async with contextlib.aclosing(self._asked(replace(conversation, stream=False), timeouts)) as batches:
+            async for batch in batches:
+                yield batch
 
-    async def _asked(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Event, None]:
+    async def _asked(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Sequence[Event], None]:
         provider = self._providers[conversation.model.provider]
         key = provider.api_key.reveal() if provider.api_key else None
         try:
@@ -93,9 +93,10 @@ class ModelClient:
             if not conversation.stream:  # all of it comes at once, and only when it is done
                 timeouts = replace(timeouts, first_token=None)
             answer = self._exchange(provider, wire, request, timeouts)
-            async with contextlib.aclosing(_checked(answer, conversation.model, request.warnings)) as events:
-                async for event in events:
-                    yield event
+            check = _Check(conversation.model, request.warnings)
+            async with contextlib.aclosing(answer):
+                async for batch in answer:
+                    yield check(batch)
         except WarpError as error:
             raise _scrubbed(error, provider) from error.__cause__
         except Exception as error:  # a dialect of another package's that does not keep its word
@@ -108,7 +109,7 @@ class ModelClient:
 
     async def _exchange(
         self, provider: ProviderSettings, wire: Dialect, request: WireRequest, timeouts: Timeouts
-    ) -> AsyncGenerator[Event, None]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         loop = asyncio.get_running_loop()
         first_by = None if timeouts.first_token is None else loop.time() + timeouts.first_token
         async with self._connections.opened(provider, request, timeouts.connect, first_by) as answer:
@@ -116,11 +117,10 @@ class ModelClient:
                 raise await _refusal(wire, answer, timeouts)
             if "json" in answer.headers.get("content-type", ""):
                 answer.due(first_by, FirstTokenTimeout)
-                for event in wire.decode(await answer.whole()):
-                    yield event
+                yield wire.decode(await answer.whole())
                 return
-            async for event in _streamed(wire, answer, timeouts, first_by):
-                yield event
+            async for batch in _streamed(wire, answer, timeouts, first_by):
+                yield batch
 
 
 def _dialect(provider: ProviderSettings) -> Dialect:
@@ -141,8 +141,8 @@ async def _refusal(wire: Dialect, answer: Answer, timeouts: Timeouts) -> Provide
 
 async def _streamed(
     wire: Dialect, answer: Answer, timeouts: Timeouts, first_by: float | None
-) -> AsyncGenerator[Event, None]:
-    """Yield an answer's events; waits until ``first_by`` for the first and ``stall`` for each later one.
+) -> AsyncGenerator[Sequence[Event], None]:
+    """Yield an answer's events as they come, none of them lost to a fault behind it; waits until ``first_by`` for the first and ``stall`` for each later one.
 
     A piece of a tool call is a sign of life too, though it is told of only when the call is whole.
     """
@@ -162,15 +162,16 @@ async def _streamed(
         if not chunk:
             break
         answer.due(None, late)  # whoever takes the events may take his time
-        for event in _decoded(lines, decoder, chunk):
-            yield event
-            expected, late = now() + timeouts.stall, StreamStalled
-        if decoder.pieces > before:
+        batch, error = _decoded(lines, decoder, chunk)
+        if batch:
+            yield batch
+        if error is not None:
+            raise error
+        if batch or decoder.pieces > before:
             expected, late = now() + timeouts.stall, StreamStalled
         if decoder.finished:
             expected = now() + min(timeouts.stall, _TAIL_SECONDS)
-    for event in decoder.end():
-        yield event
+    yield decoder.end()
     if decoder.done:
         await _read_out(answer)
 
@@ -183,35 +184,50 @@ async def _read_out(answer: Answer) -> None:
             pass
 
 
-def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> Iterator[Event]:
-    """Yield what ``chunk`` says one by one, so that an error in it takes nothing away that came before it."""
+def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> tuple[list[Event], ProviderError | None]:
+    """Return what ``chunk`` says, and the error in it: that takes nothing away of what came before it."""
+    events: list[Event] = []
     try:
-        said = lines.feed(chunk)
+        for one in lines.feed(chunk):
+            events += answer.feed(one)
+    except ProviderError as error:
+        return events, error
     except ValueError as error:
-        raise ProviderFault(f"The provider's answer is no event stream: {error}.") from error
-    for one in said:
-        yield from answer.feed(one)
+        return events, ProviderFault(f"The provider's answer is no event stream: {error}.")
+    return events, None
 
 
-async def _checked(
-    events: AsyncGenerator[Event, None], model: Model, warnings: tuple[str, ...]
-) -> AsyncGenerator[Event, None]:
-    """Put Started first, name the model, add the request's warnings; an answer that ends with nothing said is an error."""
-    started = said = False
-    async with contextlib.aclosing(events):
-        async for event in events:
+class _Check:
+    """Puts Started first, names the model, adds the request's warnings; an answer that ends with nothing said is an error."""
+
+    def __init__(self, model: Model, warnings: tuple[str, ...]) -> None:
+        self._model = model
+        self._warnings = warnings
+        self._started = False
+        self._said = False
+
+    def __call__(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Return the events of ``batch`` as they are passed on."""
+        events: list[Event] = []
+        for event in batch:
             if isinstance(event, Ended):
-                if not said and event.response.result is Result.FILTERED:
-                    raise ContentFiltered("The provider refused the content without a word.")
-                if not said and event.response.result in (Result.COMPLETE, Result.UNKNOWN):
-                    raise NoContent("The model ended its answer without a word.")
-                said_of_it = (*warnings, *event.response.warnings)
-                event = replace(event, response=replace(event.response, model=str(model), warnings=said_of_it))  # noqa: PLW2901
-            if not started:
-                started = True
-                yield Started(str(model))
-            said = said or isinstance(event, Text | Reasoning | ToolCall)
-            yield event
+                events.append(self._ended(event))
+            else:
+                self._said = self._said or isinstance(event, Text | Reasoning | ToolCall)
+                events.append(event)
+        if events and not self._started:
+            self._started = True
+            events.insert(0, Started(str(self._model)))
+        return events
+
+    def _ended(self, event: Ended) -> Ended:
+        response = event.response
+        if not self._said and response.result is Result.FILTERED:
+            raise ContentFiltered("The provider refused the content without a word.")
+        if not self._said and response.result in (Result.COMPLETE, Result.UNKNOWN):
+            raise NoContent("The model ended its answer without a word.")
+        warnings = (*self._warnings, *response.warnings)
+        return replace(event, response=replace(response, model=str(self._model), warnings=warnings))
 
 
 def _encoded(wire: Dialect, conversation: Conversation, key: str | None) -> WireRequest:

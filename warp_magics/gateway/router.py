@@ -176,19 +176,20 @@ class Router:
         tell(log, "attempt_started", model=model, turn=course.turn_id)
         used, first = Usage(), began
         try:
-            async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=asking.last))) as events:
-                async for event in events:
+            async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=asking.last))) as batches:
+                async for batch in batches:
                     now = self._chances.clock()
-                    if isinstance(event, Ended):
-                        event = course.ended(event, now, began, wants_value=asked.form.schema is not None)  # noqa: PLW2901 - the same event, whole
-                        used = event.response.usage if event.response.usage != Usage() else expected
-                        yield event
-                        continue  # its connection is read out, to serve again
-                    if isinstance(event, Started):
-                        first, used = now, expected
-                    told = course.told(event, now)
-                    if told is not None:
-                        yield told
+                    for event in batch:
+                        if isinstance(event, Ended):
+                            ended = course.ended(event, now, began, wants_value=asked.form.schema is not None)
+                            used = ended.response.usage if ended.response.usage != Usage() else expected
+                            yield ended
+                            continue  # its connection is read out, to serve again
+                        if isinstance(event, Started):
+                            first, used = now, expected
+                        told = course.told(event, now)
+                        if told is not None:
+                            yield told
         except (asyncio.CancelledError, GeneratorExit):
             if not course.whole:
                 course.stopped(model, self._chances.clock() - began)
