@@ -169,9 +169,9 @@ def told(tally: Tally, seconds: float) -> dict[str, Any]:
     count = len(waits)
     middle = lambda times, at: times[min(count - 1, int(count * at))] * 1000 if count else math.nan  # noqa: E731
     return {
-        "answers": count - tally.failures,
+        "answers": max(0, count - tally.failures),
         "failures": tally.failures,
-        "per_second": count / seconds,
+        "per_second": max(0, count - tally.failures) / seconds,
         "p50_ms": middle(waits, 0.5),
         "p95_ms": middle(waits, 0.95),
         "first_p50_ms": middle(firsts, 0.5),
