@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+from io import BytesIO
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError)
 _KEEP_ALIVE_SECONDS: Final = 60.0
+_LARGE: Final = 2**20
 
 
 class Answer(Protocol):
@@ -77,7 +79,7 @@ class Connections:
         async with deadline(first_by, FirstTokenTimeout):
             try:
                 response = await session.post(
-                    url, data=request.body, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
+                    url, data=_sent(request.body), headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
                 )
             except _FOREIGN as error:
                 raise _unreached(error) from error
@@ -200,6 +202,11 @@ class _HttpAnswer:
             self._response.release()
         else:
             self._response.close()
+
+
+def _sent(body: bytes) -> bytes | BytesIO:
+    """Return ``body`` as aiohttp wants it: one with attachments in pieces, between which others have their turn."""
+    return body if len(body) < _LARGE else BytesIO(body)
 
 
 def _tls(verify: str | None) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from .signals import tell
 from .types import Begun, Ended, Failed, Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from .stores.base import Hold, Lives, Store
     from .turns import Opened
@@ -126,7 +127,10 @@ class Live:
         self._minted: list[Event] = []
         self._logged = 0
         self._more = asyncio.Event()
+        self._many = asyncio.Event()
+        """Set once so much waits to be logged that it is logged at once."""
         self._is_logged = False
+        self._begin_log: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
@@ -136,15 +140,16 @@ class Live:
         if opened.hold is not None:
             self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
             self._is_logged = True
-            begin = partial(self._begin_log, store, opened.hold, lives)
+            self._begin_log = partial(self._log_from_now_on, store, opened.hold, lives)
             if self._log_seconds:  # what is over before is logged with its turn
-                self._timer = asyncio.get_running_loop().call_later(self._log_seconds, begin)
+                self._timer = asyncio.get_running_loop().call_later(self._log_seconds, self._begin_log)
             else:
-                begin()
+                self._begin_log()
         self.placed.set()
 
-    def _begin_log(self, store: Store, hold: Hold, lives: Lives) -> None:
-        self._writing = asyncio.create_task(self._write(store, hold, lives))
+    def _log_from_now_on(self, store: Store, hold: Hold, lives: Lives) -> None:
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write(store, hold, lives))
 
     def is_elsewhere(self, begun: Begun) -> None:
         """Take it that this turn has its answer already, which is what is shown here."""
@@ -157,6 +162,9 @@ class Live:
         if not self._is_logged or self.unlogged:
             self._show(len(self._minted))
         self._more.set()
+        if self._is_logged and len(self._minted) - self._logged >= _BATCH:
+            self._begin_log()
+            self._many.set()
 
     def relay(self, events: Sequence[Event]) -> None:
         """Show ``events`` of an answer made elsewhere, which have their ids."""
@@ -238,4 +246,11 @@ class Live:
             if said.stop:
                 self.stop()
             if self._log_seconds:
-                await asyncio.sleep(self._log_seconds)
+                await self._gathered()
+
+    async def _gathered(self) -> None:
+        if len(self._minted) - self._logged < _BATCH:
+            self._many.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._log_seconds):
+                await self._many.wait()
