@@ -88,25 +88,28 @@ class Pump(Generic[T]):
 
 
 class _Bell:
-    """Wakes the one who waits for it."""
+    """Wakes all who wait for it."""
 
     def __init__(self) -> None:
-        self._waiting: asyncio.Future[bool] | None = None
+        self._waiting: list[asyncio.Future[bool]] = []
 
     def ring(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(True)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(True)
 
     async def heard(self, seconds: float | None = None) -> bool:
         """Return whether it rang within ``seconds``."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[bool] = loop.create_future()
-        self._waiting = waiting
+        self._waiting.append(waiting)
         timer = None if seconds is None else loop.call_later(seconds, self._give_up, waiting)
         try:
             return await waiting
         finally:
-            self._waiting = None
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
             if timer is not None:
                 timer.cancel()
 

@@ -200,6 +200,26 @@ async def test_a_slow_reader_holds_the_others_up_and_costs_little():
     await stream.chunks.aclose()
 
 
+class Springs(Torrent):
+    """A gateway whose answers have a hundred words each."""
+
+    async def follow(self, owner, stream_id, after=None):
+        for k in range(100):
+            yield Text("x", id=f"1-{k}")
+
+
+async def test_a_slow_reader_of_several_answers_gets_all_of_each():
+    sessions = ("a", "b", "c")
+    stream = await endpoints(Springs(), ping=60).events(Request("ada", query={"session": sessions}))
+    feed, seen = Feed(stream), dict.fromkeys(sessions, 0)
+    while sum(seen.values()) < 300:
+        await asyncio.sleep(0.001)  # they all wait for room by then
+        event = await feed.event("content")
+        seen[event.data["sessionId"]] += 1
+    assert seen == dict.fromkeys(sessions, 100)
+    await stream.chunks.aclose()
+
+
 class Losing(Torrent):
     """A gateway whose store is lost: at once, or after two words."""
 

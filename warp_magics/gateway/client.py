@@ -184,16 +184,18 @@ async def _read_out(answer: Answer) -> None:
             pass
 
 
-def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> tuple[list[Event], ProviderError | None]:
-    """Return what ``chunk`` says, and the error in it: that takes nothing away of what came before it."""
+def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> tuple[list[Event], Exception | None]:
+    """Return what ``chunk`` says, and what is wrong with it: that takes nothing away of what came before it."""
     events: list[Event] = []
     try:
-        for one in lines.feed(chunk):
-            events += answer.feed(one)
-    except ProviderError as error:
-        return events, error
+        said = lines.feed(chunk)
     except ValueError as error:
         return events, ProviderFault(f"The provider's answer is no event stream: {error}.")
+    try:
+        for one in said:
+            events += answer.feed(one)
+    except Exception as error:  # noqa: BLE001 - raised by who is given it
+        return events, error
     return events, None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import ssl
 from io import BytesIO
@@ -145,6 +146,7 @@ class _HttpAnswer:
         self._due: float | None = None
         self._late: type[ProviderError] = FirstTokenTimeout
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
         self._rang: type[ProviderError] | None = None
 
     @property
@@ -157,16 +159,16 @@ class _HttpAnswer:
 
     def due(self, when: float | None, error: type[ProviderError]) -> None:
         self._due, self._late = when, error
-        if when is not None and (self._timer is None or when < self._timer.when()):
+        if when is not None and when < self._rings_at:
             self._set(when)
 
     def _set(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._ring)
+        self._timer, self._rings_at = self._loop.call_at(when, self._ring), when
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer, self._rings_at = None, math.inf
         if self._due is None:
             return
         if self._loop.time() < self._due:  # it was moved on meanwhile
@@ -197,7 +199,7 @@ class _HttpAnswer:
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._rings_at = None, math.inf
         if self._response.content.at_eof():
             self._response.release()
         else:
@@ -217,12 +219,17 @@ def _tls(verify: str | None) -> ssl.SSLContext:
 
 
 def _proxy_of(base_url: str) -> str | None:
-    """Return the proxy that the environment names for an address."""
+    """Return the proxy that the environment names for an address; raises ProviderUnreachable for one of another kind."""
     parts = urlsplit(base_url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or not proxy.startswith("http") or proxy_bypass(parts.hostname or ""):
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    kind = urlsplit(proxy).scheme  # in lower case
+    if kind not in ("http", "https"):
+        raise ProviderUnreachable(f"The environment names a {kind} proxy: only http and https ones can be used.")
     return proxy
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warp_magics.router")
 
-_OUTLOOK_SECONDS = 0.5  # a session that was waited for longer makes it too old
+_OUTLOOK_SECONDS = 0.1  # a session that was waited for longer makes it too old
 
 HOW_TO_CONFIGURE = (
     "No model is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or run `jupyter warp init` to write "
@@ -63,7 +63,12 @@ class Router:
 
     def look_ahead(self, chain: Sequence[Model]) -> Outlook:
         """Ask for the health of ``chain`` while something else is waited for."""
-        return Outlook(asyncio.ensure_future(self._health.cooling(chain)), self._chances.clock())
+        return Outlook(asyncio.ensure_future(self._look_ahead(chain)), self._chances.clock())
+
+    async def _look_ahead(self, chain: Sequence[Model]) -> Mapping[Model, Cooldown]:
+        for _ in range(2):  # behind the session, which is asked for now: who comes first finds out if a store is back
+            await asyncio.sleep(0)
+        return await self._health.cooling(chain)
 
     async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer, an Ended with text and route last; ``course`` tells how it goes.

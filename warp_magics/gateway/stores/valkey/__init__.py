@@ -59,6 +59,8 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
 
     async def aclose(self) -> None:
         """See Store."""
-        await asyncio.gather(*self._listing)
-        await self._link.aclose()
-        self._on_close()
+        try:
+            await asyncio.gather(*self._listing, return_exceptions=True)
+        finally:
+            await self._link.aclose()
+            self._on_close()

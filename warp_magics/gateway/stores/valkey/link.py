@@ -136,10 +136,10 @@ class Link:
         until = _until()
         place = await self._places.of(key, until)
         if place.ahead is None:
-            asked = self._clock()
             [(seconds, micros)] = _good(await self._exchange(key, [("TIME",)], until))
             place = await self._places.of(key, until)  # perhaps another since
-            place.ahead = seconds + micros / 1e6 - asked
+            # By when the answer is here: it may have waited for others on its way, and a deadline is better early than late.
+            place.ahead = seconds + micros / 1e6 - self._clock()
         return round((self._clock() + place.ahead + CALL_SECONDS - _WAY_BACK_SECONDS) * 1000)
 
     def forget_clock(self) -> None:

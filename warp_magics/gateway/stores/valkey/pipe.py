@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class _Asked:
     commands: Sequence[Command]
+    sent: bytes
     until: float
     replies: asyncio.Future[list[Any]]
 
@@ -37,6 +39,7 @@ class Pipe:
         self._exchanging: asyncio.Task[None] | None = None
         self._error: Exception | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
 
     async def send(self, commands: Sequence[Command], until: float) -> list[Any]:
         """Return the replies to ``commands`` by the loop's time ``until``; what was refused is its error in its place.
@@ -46,9 +49,9 @@ class Pipe:
         if self._error is not None:
             raise self._error
         loop = asyncio.get_running_loop()
-        asked = _Asked(commands, until, loop.create_future())
+        asked = _Asked(commands, packed(commands), until, loop.create_future())
         self._asked.append(asked)
-        if self._timer is None or until < self._timer.when():
+        if until < self._rings_at:
             self._watch(until)
         if self._exchanging is None:
             self._exchanging = asyncio.ensure_future(self._exchange_all())
@@ -59,9 +62,10 @@ class Pipe:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(until, self._look)
+        self._rings_at = until
 
     def _look(self) -> None:
-        self._timer = None
+        self._timer, self._rings_at = None, math.inf
         now = asyncio.get_running_loop().time()
         waiting = [asked for asked in (*self._under_way, *self._asked) if not asked.replies.done()]
         for asked in waiting:
@@ -74,11 +78,13 @@ class Pipe:
         await asyncio.sleep(0)  # what one prompt asks at a time is asked by several tasks
         try:
             while self._asked:
-                self._under_way, self._asked = self._asked, []
+                self._under_way = [asked for asked in self._asked if not asked.replies.done()]
+                self._asked = []
                 await self._exchange(self._under_way)
                 self._under_way = []
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             self._answer(self._under_way, error)
+            await self._disconnect()  # what it has not been asked for yet would be taken for the next one's reply
         finally:
             self._exchanging = None
         if self._asked:  # while what is under way failed
@@ -89,17 +95,14 @@ class Pipe:
 
         What is asked of a store may be asked twice: see its scripts.
         """
-        sent = packed([command for asked in batch for command in asked.commands])
         try:
-            await self._over(await self._connected(), sent, batch)
+            await self._over(await self._connected(), batch)
         except (RedisError, OSError):
             await self._disconnect()
-            left = [asked for asked in batch if not asked.replies.done()]
-            sent = packed([command for asked in left for command in asked.commands])
-            await self._over(await self._connected(), sent, left)
+            await self._over(await self._connected(), [asked for asked in batch if not asked.replies.done()])
 
-    async def _over(self, connection: Connection, sent: bytes, batch: Sequence[_Asked]) -> None:
-        await connection.send_packed_command(sent, check_health=False)
+    async def _over(self, connection: Connection, batch: Sequence[_Asked]) -> None:
+        await connection.send_packed_command(b"".join([asked.sent for asked in batch]), check_health=False)
         for asked in batch:
             replies = [await self._reply(connection, command) for command in asked.commands]
             if not asked.replies.done():
@@ -107,9 +110,13 @@ class Pipe:
 
     async def _reply(self, connection: Connection, command: Command) -> Any:
         try:
-            return read_as(self.client, command, await connection.read_response())
+            reply = await connection.read_response()
         except ResponseError as error:
             return error
+        try:
+            return read_as(self.client, command, reply)
+        except Exception as error:  # noqa: BLE001 - the others of the batch have theirs
+            return RedisError(f"a reply to {command[0]!r} that cannot be read ({type(error).__name__})")
 
     async def _connected(self) -> Connection:
         if self._connection is None:
@@ -127,7 +134,7 @@ class Pipe:
         self._error = error
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._rings_at = None, math.inf
         if self._exchanging is not None:
             self._exchanging.cancel()
         self._answer(self._asked, error)

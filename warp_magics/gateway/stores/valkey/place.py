@@ -20,6 +20,14 @@ OPEN_SECONDS: Final = 1.0
 _CLOSED: Final = "The store was closed."
 
 
+class _Stale(Exception):
+    """What went wrong over connections that are not the place's any more."""
+
+    def __init__(self, trouble: Exception) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+
+
 class Place:
     """``locate`` returns the URL of a server that is up; it is asked again after a failure.
 
@@ -54,6 +62,8 @@ class Place:
             self._left_alone_until = self._clock() + CALL_SECONDS
         try:
             replies = await self._sent([(b"ASKING",), *commands] if asking else commands, until, trying=trying)
+        except _Stale as stale:  # it has been left alone since, and perhaps connected anew
+            raise StoreUnavailable(words(stale.trouble)) from stale.trouble
         except (RedisError, OSError, StoreUnavailable) as error:
             trouble = StoreUnavailable(words(error))
             self.leave_alone(trouble.message)
@@ -69,10 +79,17 @@ class Place:
         started = loop.time()
         pipe = self._pipe or await self._connected(until + self._patience)
         until += min(loop.time() - started, self._patience)
-        if trying:
-            await pipe.send([("PING",)], until)  # first, as the call itself may wait
-            self.trouble, self._left_alone_until = "", 0.0
-        replies = await (self._apart(pipe, commands, until) if blocks(commands) else pipe.send(commands, until))
+        try:
+            if trying:
+                [pong] = await pipe.send([("PING",)], until)  # first, as the call itself may wait
+                if isinstance(pong, RedisError):
+                    raise pong
+                self.trouble, self._left_alone_until = "", 0.0
+            replies = await (self._apart(pipe, commands, until) if blocks(commands) else pipe.send(commands, until))
+        except (RedisError, OSError, StoreUnavailable) as error:
+            if pipe is not self._pipe:
+                raise _Stale(error) from error
+            raise
         for reply in replies:
             if isinstance(reply, RedisError) and is_trouble(reply):
                 raise reply

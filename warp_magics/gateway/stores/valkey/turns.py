@@ -125,7 +125,10 @@ class TurnVerbs(Listing):
     async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives, going_on: GoingOn = NOT) -> bool:
         """See Store."""
         said, _ = await self._append(Hold(key, turn.n, "", going_on=going_on), turn, [event], lives)
-        return bool(said == b"stored")
+        if said != b"stored":
+            return False
+        self._list(key, turn.ended_at)
+        return True
 
     async def _append(self, hold: Hold, turn: Turn, events: Sequence[Event], lives: Lives) -> tuple[Any, bool]:
         before, asked_as = hold.going_on.before, hold.going_on.asked_as or turn.id

@@ -1,0 +1,144 @@
+"""The connection that all share: whose reply is whose, who is told of trouble, and what trouble of one does to the others."""
+
+import asyncio
+import contextlib
+import sys
+
+import pytest
+
+from tests.fakes.provider import FakeProvider
+from tests.fakes.store_proxy import StoreProxy
+from tests.fakes.valkey_server import running_server, server_binaries
+from tests.gateway.kit import Clock, configured, opened, until, valkey
+from warp_magics.gateway.errors import StoreUnavailable
+from warp_magics.gateway.stores.valkey.link import CALL_SECONDS, Link
+from warp_magics.gateway.stores.valkey.place import OPEN_SECONDS
+from warp_magics.gateway.types import ChatRequest as Ask
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server(next(iter(server_binaries().values()))) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server):
+    with StoreProxy(server.url) as before:
+        yield before
+
+
+@contextlib.asynccontextmanager
+async def linked(url, **settings):
+    async def locate():
+        return url
+
+    link = Link(locate, **settings)
+    try:
+        yield link
+    finally:
+        await link.aclose()
+
+
+@pytest.mark.asyncio
+async def test_each_of_many_gets_its_own_reply(server):
+    async with linked(server.url) as link:
+        await asyncio.gather(*(link.call("SET", f"own {n}", n) for n in range(300)))
+        got = await asyncio.gather(*(link.call("GET", f"own {n}") for n in range(300)))
+    assert got == [str(n).encode() for n in range(300)]
+
+
+@pytest.mark.asyncio
+async def test_who_leaves_leaves_his_reply_to_nobody(server):
+    async with linked(server.url) as link:
+        await link.call("SET", "a", "of a")
+        await link.call("SET", "b", "of b")
+        for ticks in range(8):
+            leaving = asyncio.ensure_future(link.call("GET", "a"))
+            staying = asyncio.ensure_future(link.call("GET", "b"))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            leaving.cancel()
+            assert await staying == b"of b"
+            assert await link.call("GET", "b") == b"of b"
+
+
+@pytest.mark.asyncio
+async def test_what_one_is_refused_the_others_are_not(server):
+    async with linked(server.url) as link:
+        await link.call("SET", "text", "no list")
+        refused, fine = await asyncio.gather(
+            link.call("LRANGE", "text", 0, -1), link.call("GET", "text"), return_exceptions=True
+        )
+    assert isinstance(refused, StoreUnavailable)
+    assert fine == b"no list"
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_sent_is_its_askers_fault_alone(server):
+    async with linked(server.url) as link:
+        await link.call("SET", "fine", "yes")
+        wrong, fine = await asyncio.gather(link.call("GET", "\ud800"), link.call("GET", "fine"), return_exceptions=True)
+    assert isinstance(wrong, UnicodeEncodeError)
+    assert fine == b"yes"
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_was_closed_meanwhile_is_opened_anew(proxy):
+    async with linked(proxy.url) as link:
+        await link.call("SET", "kept", "yes")
+        proxy.drop()
+        assert await asyncio.gather(*(link.call("GET", "kept") for _ in range(5))) == [b"yes"] * 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop")
+def test_all_who_wait_for_a_frozen_server_are_told_on_uvloop_too(proxy):
+    """Its timers ring a little early, and what it gives for one that is due cannot tell when."""
+    import uvloop
+
+    async def asked(link, number):
+        await asyncio.sleep(number * 0.0003)
+        return await link.call("GET", "a")
+
+    async def go():
+        async with linked(proxy.url) as link:
+            await link.call("SET", "a", "1")
+            proxy.freeze()
+            async with asyncio.timeout(10 * CALL_SECONDS):
+                return await asyncio.gather(*(asked(link, n) for n in range(2000)), return_exceptions=True)
+
+    assert {type(one) for one in uvloop.run(go())} == {StoreUnavailable}
+
+
+@pytest.mark.asyncio
+async def test_the_first_prompt_after_an_outage_has_its_history(tmp_path, proxy):
+    clock = Clock()
+    async with FakeProvider() as fake:
+        config = configured(tmp_path, fake.base_url, "ok")
+        async with opened(config, store=valkey(proxy.url, clock=clock)) as gateway:
+            await gateway.ask(Ask("first", session_id="outage", create_session=True))
+            proxy.refuse()
+            assert not (await gateway.status()).storage["reachable"]
+            proxy.back()
+            clock.now += 2 * OPEN_SECONDS
+            answer = await gateway.ask(Ask("second", session_id="outage"))
+    assert answer.session_status is None
+    assert answer.text == "You said 'second' in message 3."  # with both of the first turn before it
+
+
+@pytest.mark.asyncio
+async def test_late_trouble_of_an_old_connection_is_not_the_new_ones(proxy):
+    """Who waits over a connection from before the outage is told, and nobody else."""
+    clock = Clock()
+    async with linked(proxy.url, clock=clock) as link:
+        await link.call("SET", "fine", "yes")
+        waiting = asyncio.ensure_future(link.call("XREAD", "BLOCK", 400, "STREAMS", "nothing", "$", wait=0.4))
+        await until(lambda: proxy.connections >= 2)
+        proxy.freeze()
+        with pytest.raises(StoreUnavailable):
+            await link.call("GET", "fine")
+        proxy.back()
+        clock.now += 2 * OPEN_SECONDS
+        assert await link.call("GET", "fine") == b"yes"
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert await link.call("GET", "fine") == b"yes"
