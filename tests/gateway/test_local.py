@@ -122,6 +122,7 @@ async def test_a_lease_that_another_took_meanwhile_is_said_at_the_end(fake, conf
             answering = asyncio.create_task(gateway.ask(ask("a")))
             await until(lambda: fake.requests)
             async with client_of(server.url) as client:  # as if all its renewals had been lost
+                await until(lambda: client.exists("warp:1:{local/s1}:stream:1"))  # its first words are logged
                 await client.hset("warp:1:{local/s1}:draft", "holder", "somebody else")
                 await client.delete("warp:1:{local/s1}:lock")
             async with opened(config("ok"), valkey(server.url)) as other:

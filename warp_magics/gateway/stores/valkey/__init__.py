@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,7 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
     async def aclose(self) -> None:
         """See Store."""
         try:
-            await asyncio.gather(*self._listing, return_exceptions=True)
+            await self._all_noted()
         finally:
             await self._link.aclose()
             self._on_close()

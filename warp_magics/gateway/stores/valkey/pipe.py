@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .clients import RedisError, ResponseError, packed, read_as
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .clients import Command, Connection, Redis
+
+_GATHERING: Final = 4
+"""Turns of the loop for which an exchange waits for company: what one prompt asks at a time is asked by several tasks."""
 
 
 @dataclass(slots=True)
@@ -75,7 +78,8 @@ class Pipe:
             self._watch(min(left))
 
     async def _exchange_all(self) -> None:
-        await asyncio.sleep(0)  # what one prompt asks at a time is asked by several tasks
+        for _ in range(_GATHERING):
+            await asyncio.sleep(0)
         try:
             while self._asked:
                 self._under_way = [asked for asked in self._asked if not asked.replies.done()]

@@ -56,6 +56,7 @@ class SessionVerbs(Listing):
 
     async def sessions(self, owner: str, limit: int, cursor: str | None = None) -> Page:
         """See Store. The index is a hint: what has expired is taken out of it here."""
+        await self._all_noted()
         index = self._keys.index(owner)
         score, last = _cursor(cursor)
         listed: list[Session] = []

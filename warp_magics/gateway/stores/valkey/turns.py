@@ -40,6 +40,11 @@ class Listing:
         self._listing.add(listing)
         listing.add_done_callback(self._listing.discard)
 
+    async def _all_noted(self) -> None:
+        """Wait until the list knows of all that was done here."""
+        if self._listing:
+            await asyncio.gather(*self._listing, return_exceptions=True)
+
     async def _note_use(self, key: SessionKey, when: float, *, new: bool = False) -> None:
         await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
         if new:
@@ -86,8 +91,8 @@ class TurnVerbs(Listing):
                 break
             self._link.forget_clock()  # the server's clock may have been set: look at it again
         begun = _begun(key, said)
-        if isinstance(begun, Begun) and begun.status != "known":  # others are listed anew at their turn's end
-            self._list(key, begun.now, new=True)
+        if isinstance(begun, Begun):
+            self._list(key, begun.now, new=begun.status != "known")
         return begun
 
     async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
