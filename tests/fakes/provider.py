@@ -58,6 +58,8 @@ class FakeProvider:
         self.disconnected = threading.Event()
         self._scripts: dict[str, Script] = {}
         self._released = threading.Event()
+        self._silences: dict[int, threading.Event] = {}
+        """By a call: what ends its next silence."""
         self._closing = False
 
     # What tests say and ask; safe from any thread.
@@ -78,7 +80,7 @@ class FakeProvider:
         return [call for call in self.requests if call.model == model]
 
     def release(self) -> None:
-        """Let all that are silent at this moment go on."""
+        """Let all that are silent at this moment go on, and those that were asked before and are about to be."""
         released, self._released = self._released, threading.Event()
         released.set()
 
@@ -177,6 +179,7 @@ class FakeProvider:
         if request.transport is not None:
             call.port = request.transport.get_extra_info("peername")[1]
         self.requests.append(call)
+        self._silences[id(call)] = self._released
         return call
 
     def _reply(self, call: Call, model: str) -> Reply:
@@ -239,7 +242,8 @@ class FakeProvider:
 
     async def _do(self, request: web.Request, call: Call, item: Wait | Fault) -> None:
         if item is Fault.SILENT:
-            await self._wait(self._released)
+            await self._wait(self._silences[id(call)])
+            self._silences[id(call)] = self._released
         elif isinstance(item, Fault):
             await self._hang_up(request, call, item)
         else:
