@@ -42,8 +42,13 @@ def installed(peers: Path) -> Path:
     return peers
 
 
-def measured(given: argparse.Namespace, peers: Path | None) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Run all cases over all gateways, one after the other in each round; returns case to gateway to rounds."""
+def measured(
+    given: argparse.Namespace, peers: Path | None
+) -> tuple[dict[str, dict[str, list[dict[str, Any]]]], dict[str, float]]:
+    """Run all cases over all gateways, one after the other in each round.
+
+    Returns case to gateway to rounds, and the megabytes that each gateway holds before it is asked anything.
+    """
     seen: dict[str, dict[str, list[dict[str, Any]]]] = {}
     with contextlib.ExitStack() as opened:
         top = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="warp-bench-")))
@@ -70,8 +75,7 @@ def measured(given: argparse.Namespace, peers: Path | None) -> dict[str, dict[st
                     if number:
                         seen.setdefault(case.name, {}).setdefault(gateway.name, []).append(said)
             print(f"round {number} of {given.rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    seen["idle"] = {name: [{"memory_mb": size}] for name, size in idle.items()}
-    return seen
+    return seen, idle
 
 
 def _chosen(only: str) -> Sequence[Case]:
@@ -86,11 +90,11 @@ def table(seen: dict[str, dict[str, list[dict[str, Any]]]], to: str) -> str:
     ]
     for case, of in seen.items():
         for name, rounds in of.items():
-            middle = {key: statistics.median(one.get(key, 0.0) for one in rounds) for key in (*FIGURES, "busy", "rest")}
-            rates = [one.get("per_second", 0.0) for one in rounds]
-            others = [one.get("per_second", 0.0) for one in of.get(to, rounds)]
+            middle = {key: statistics.median(one[key] for one in rounds) for key in (*FIGURES, "busy", "rest")}
+            rates = [one["per_second"] for one in rounds]
+            others = [one["per_second"] for one in of[to]]
             ratio = statistics.median(one / other if other else 0.0 for one, other in zip(rates, others, strict=True))
-            failed = sum(one.get("failures", 0) for one in rounds)
+            failed = sum(one["failures"] for one in rounds)
             rows.append(
                 f"| {case} | {name} | {middle['per_second']:.0f} | {min(rates):.0f} to {max(rates):.0f} | {ratio:.2f} "
                 f"| {middle['cpu_ms']:.2f} | {middle['p50_ms']:.1f} | {middle['first_p50_ms']:.1f} | {failed} "
@@ -108,17 +112,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     peers = installed(given.peers.resolve()) if given.peers else None
-    seen = measured(given, peers)
+    seen, idle = measured(given, peers)
     starts = [] if given.only or peers else startup.measured(given.rounds)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     where = machine()
     print(table(seen, "AI Warp on Valkey" if peers else "bare Jupyter handler"))
+    print("\nidle, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in idle.items()))
     if starts:
         print(f"\n{startup.table(starts)}")
     print(f"\n{where['processor']}, {where['cores']} cores; Python {where['python']}; ", end="")
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     if given.json:
-        whole = {"machine": where, "versions": versions, "cases": seen, "starts": starts}
+        whole = {"machine": where, "versions": versions, "cases": seen, "idle_mb": idle, "starts": starts}
         given.json.write_text(json.dumps(whole, indent=1), "utf-8")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ def run(gateway: Gateway, case: Case, watch: Watch, log: Path) -> dict[str, Any]
     ``cpu_ms`` is its CPU time an answer, ``busy`` its share of its core, ``rest`` that of all others on theirs, ``memory`` the
     most megabytes that it held.
     """
-    body = json.dumps(gateway.body(case.kind, case.model, ""))
+    body = json.dumps(gateway.body(case.kind, case.model))
     end = gateway.stream_end if case.kind == "stream" else gateway.whole_end
     command = [sys.executable, "-m", "benchmarks.load", gateway.url(case.kind), body]
     command += [f"--connections={case.connections}", f"--seconds={case.seconds}", f"--end={end}"]
@@ -93,8 +92,3 @@ class _Peak:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-
-
-def version_of(command: list[str]) -> str:
-    """Return the first line that a program prints."""
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[0]

@@ -9,7 +9,7 @@ import secrets
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ url = "valkey://127.0.0.1:{store}"
 token_file = "token"
 """
 """Everything on: a rate limit for the model, sessions, the log of streams and counters in Valkey, and a token."""
+_PATHS = {"prompt": "prompt", "stream": "stream"}
+_OPENAI_PATHS = dict.fromkeys(_PATHS, "v1/chat/completions")
 
 
 @dataclass(frozen=True)
@@ -47,26 +49,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway that runs. ``body(kind, model, session)`` is what it is asked with."""
+    """A gateway that runs. ``body(kind, model)`` is what it is asked with."""
 
     name: str
     base: str
     paths: dict[str, str]
     process: Process
-    body: Callable[[str, str, str], dict[str, Any]]
+    body: Callable[[str, str], dict[str, Any]]
     headers: tuple[str, ...] = ()
     whole_end: str = ""
     stream_end: str = ""
-    limits: dict[str, Any] = field(default_factory=dict)
 
     def url(self, kind: str) -> str:
         """Return where it is asked for a ``prompt`` or a ``stream``."""
         return f"{self.base}{self.paths[kind]}"
 
 
-def _ours(_: str, model: str, session: str) -> dict[str, Any]:
-    asked: dict[str, Any] = {"prompt": "Hello there", "models": [f"bench:{model}"]}
-    return asked | ({"sessionId": session, "createSession": True} if session else {})
+def _ours(_: str, model: str) -> dict[str, Any]:
+    return {"prompt": "Hello there", "models": [f"bench:{model}"]}
 
 
 def _write_config(place: Place) -> Path:
@@ -85,7 +85,7 @@ def alone(place: Place) -> Iterator[Gateway]:
         until_up(f"{base}health/live", process)
         token = (place.folder / "token").read_text().strip()
         yield Gateway(
-            "Warp alone", base, {"prompt": "prompt", "stream": "stream"}, process, _ours,
+            "Warp alone", base, _PATHS, process, _ours,
             (f"Authorization: Bearer {token}",), '"result":', "event: end",
         )  # fmt: skip
 
@@ -112,9 +112,8 @@ def jupyter(place: Place) -> Iterator[tuple[Gateway, Gateway]]:
     with started(command, place.folder / "log", env=env, cores=MEASURED, cwd=place.folder) as process:
         base, headers = f"http://127.0.0.1:{port}/", (f"Authorization: token {token}",)
         until_up(f"{base}warp/api/v1/health/live", process)
-        paths = {"prompt": "prompt", "stream": "stream"}
         ours = Gateway(
-            "Warp in Jupyter", f"{base}warp/api/v1/", paths, process, _ours, headers, '"result":', "event: end"
+            "Warp in Jupyter", f"{base}warp/api/v1/", _PATHS, process, _ours, headers, '"result":', "event: end"
         )
         bare = Gateway(
             "bare Jupyter handler", f"{base}bench/", {"prompt": "proxy", "stream": "proxy"}, process, _openai, headers,
@@ -123,9 +122,13 @@ def jupyter(place: Place) -> Iterator[tuple[Gateway, Gateway]]:
         yield ours, bare
 
 
-def _openai(kind: str, model: str, _: str) -> dict[str, Any]:
+def _openai(kind: str, model: str) -> dict[str, Any]:
     asked: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hello there"}]}
     return asked | ({"stream": True} if kind == "stream" else {})
+
+
+def _ai_warp(_: str, model: str) -> dict[str, Any]:
+    return {"prompt": "Hello there", "model": model}
 
 
 @contextlib.contextmanager
@@ -137,12 +140,8 @@ def ai_warp(place: Place, *, memory: bool = False) -> Iterator[Gateway]:
     with started(command, place.folder / "log", cores=MEASURED, cwd=place.peers) as process:
         base = f"http://127.0.0.1:{port}/"
         until_up(base, process)
-
-        def body(_: str, model: str, session: str) -> dict[str, Any]:
-            return {"prompt": "Hello there", "model": model} | ({"sessionId": session} if session else {})
-
         name = f"AI Warp {'in memory' if memory else 'on Valkey'}"
-        yield Gateway(name, base, {"prompt": "prompt", "stream": "stream"}, process, body, (), '"result"', "event: end")
+        yield Gateway(name, base, _PATHS, process, _ai_warp, (), '"result"', "event: end")
 
 
 @contextlib.contextmanager
@@ -162,9 +161,8 @@ def litellm(place: Place) -> Iterator[Gateway]:
     with started(command, place.folder / "log", env=env, cores=MEASURED) as process:
         base = f"http://127.0.0.1:{port}/"
         until_up(f"{base}health/liveliness", process)
-        paths = {"prompt": "v1/chat/completions", "stream": "v1/chat/completions"}
         yield Gateway(
-            "LiteLLM", base, paths, process, _openai, (f"Authorization: Bearer {key}",), '"choices"', "[DONE]"
+            "LiteLLM", base, _OPENAI_PATHS, process, _openai, (f"Authorization: Bearer {key}",), '"choices"', "[DONE]"
         )
 
 
@@ -181,8 +179,7 @@ def portkey(place: Place) -> Iterator[Gateway]:
         headers = (
             "Authorization: Bearer k", "x-portkey-provider: openai", f"x-portkey-custom-host: {place.provider}/v1",
         )  # fmt: skip
-        paths = {"prompt": "v1/chat/completions", "stream": "v1/chat/completions"}
-        yield Gateway("Portkey", base, paths, process, _openai, headers, '"choices"', "[DONE]")
+        yield Gateway("Portkey", base, _OPENAI_PATHS, process, _openai, headers, '"choices"', "[DONE]")
 
 
 @contextlib.contextmanager
@@ -213,7 +210,7 @@ def store(folder: Path) -> Iterator[tuple[int, Process]]:
 
 def _listening(port: int) -> None:
     until = time.monotonic() + 20
-    while time.monotonic() < until:
+    while time.monotonic() < until:  # who does not listen yet refuses
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import uvloop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -182,30 +184,19 @@ def told(tally: Tally, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
-    parser.add_argument("body", help="JSON; $N in it is the number of the connection")
+    parser.add_argument("body", help="JSON")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--header", action="append", default=[])
     parser.add_argument("--hold", action="store_true")
     parser.add_argument("--end", default="", help="what the last bytes of a good answer hold")
     said = parser.parse_args()
-    requests = [
-        request_of(said.url, said.body.replace("$N", str(number)).encode(), said.header)
-        for number in range(said.connections)
-    ]
+    requests = [request_of(said.url, said.body.encode(), said.header)] * said.connections
     began, spent = time.perf_counter(), time.process_time()
     asked = run(said.url, requests, seconds=said.seconds, once=said.hold, end=said.end.encode())
-    tally = _runner()(asked)
+    tally = uvloop.run(asked)
     seconds, spent = time.perf_counter() - began, time.process_time() - spent
     print(json.dumps(told(tally, seconds) | {"seconds": seconds, "own_share": spent / seconds}))
-
-
-def _runner() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run
-    return uvloop.run
 
 
 if __name__ == "__main__":

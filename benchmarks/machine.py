@@ -35,7 +35,7 @@ class Process:
         """Return it and its descendants."""
         parents: dict[int, list[int]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
                 fields = stat.read_text().rpartition(")")[2].split()
                 parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
         found, new = [], [self.popen.pid]
@@ -48,7 +48,7 @@ class Process:
         """Return the seconds of CPU time that they have had."""
         spent = 0
         for pid in self.pids():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 spent += int(fields[11]) + int(fields[12])
         return spent / _TICKS
@@ -57,7 +57,7 @@ class Process:
         """Return the megabytes that they hold."""
         pages = 0
         for pid in self.pids():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
                 pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -80,7 +80,7 @@ def started(
     try:
         yield Process(popen, log)
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(popen.pid, signal.SIGTERM)
         try:
             popen.wait(15)
@@ -101,9 +101,9 @@ def until_up(url: str, process: Process, seconds: float = 120.0) -> None:
     while time.monotonic() < until and process.popen.poll() is None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError:  # an answer, too
             return
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # not up yet
             time.sleep(0.1)
         else:
             return

@@ -12,6 +12,8 @@ import re
 import sys
 from functools import lru_cache
 
+import uvloop
+
 WORDS = ("The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "again")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n"
 
@@ -95,9 +97,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main())
-    else:
-        uvloop.run(main())
+    uvloop.run(main())

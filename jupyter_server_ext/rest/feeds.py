@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from warp_magics.gateway import comment, encode, errors, merge, wire
+from warp_magics.gateway import comment, encode_line, errors, merge, wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,4 +52,4 @@ async def write(
 
 
 def _bytes(told: Told) -> bytes:
-    return encode(wire.json_bytes(told.data).decode(), event=told.event, id=told.id)
+    return encode_line(wire.json_bytes(told.data), event=told.event, id=told.id)

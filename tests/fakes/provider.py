@@ -57,9 +57,7 @@ class FakeProvider:
         self.disconnects: list[Call] = []
         self.disconnected = threading.Event()
         self._scripts: dict[str, Script] = {}
-        self._released = threading.Event()
-        self._silences: dict[int, threading.Event] = {}
-        """By a call: what ends its next silence."""
+        self._releases = 0
         self._closing = False
 
     # What tests say and ask; safe from any thread.
@@ -81,8 +79,7 @@ class FakeProvider:
 
     def release(self) -> None:
         """Let all that are silent at this moment go on, and those that were asked before and are about to be."""
-        released, self._released = self._released, threading.Event()
-        released.set()
+        self._releases += 1
 
     def reset(self) -> None:
         """Forget all requests and start all scripts anew."""
@@ -179,7 +176,7 @@ class FakeProvider:
         if request.transport is not None:
             call.port = request.transport.get_extra_info("peername")[1]
         self.requests.append(call)
-        self._silences[id(call)] = self._released
+        call.released = self._releases
         return call
 
     def _reply(self, call: Call, model: str) -> Reply:
@@ -242,8 +239,9 @@ class FakeProvider:
 
     async def _do(self, request: web.Request, call: Call, item: Wait | Fault) -> None:
         if item is Fault.SILENT:
-            await self._wait(self._silences[id(call)])
-            self._silences[id(call)] = self._released
+            while call.released == self._releases:  # noqa: ASYNC110  # it is told in another thread
+                await asyncio.sleep(POLL)
+            call.released = self._releases
         elif isinstance(item, Fault):
             await self._hang_up(request, call, item)
         else:

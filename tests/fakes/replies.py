@@ -82,6 +82,8 @@ class Call:
     ended_at: float | None = None
     disconnected_at: float | None = None
     hung_up: bool = False
+    released: int = 0
+    """How many releases came before it, or have ended a silence of its own."""
 
     @property
     def model(self) -> str:

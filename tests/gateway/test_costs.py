@@ -48,12 +48,20 @@ async def test_a_prompt_goes_to_the_store_twice_before_its_model_is_asked_and_on
 
 
 @pytest.mark.asyncio
-async def test_with_the_cache_on_it_goes_three_times_before(config, fake, proxy, here):
+async def test_with_the_cache_on_it_goes_once_more_before_and_after(config, fake, proxy, here):
     async with opened(config("ok", cache={"enabled": True}), store=valkey(proxy.url, **here)) as gateway:
         await gateway.ask(Ask("warm", store=False))
         proxy.delay = DELAY
-        before, _ = await trips(gateway, fake, proxy)
-        assert before == 3
+        assert await trips(gateway, fake, proxy) == (3, 2)
+
+
+@pytest.mark.asyncio
+async def test_tokens_that_are_limited_are_settled_in_a_trip_of_their_own(config, fake, proxy, here):
+    limited = [{"provider": "lab", "model": "ok", "limits": {"tokens": {"max": 100_000, "time_window": "1m"}}}]
+    async with opened(config("ok", model=limited), store=valkey(proxy.url, **here)) as gateway:
+        await gateway.ask(Ask("warm", store=False))
+        proxy.delay = DELAY
+        assert await trips(gateway, fake, proxy) == (2, 2)
 
 
 @pytest.mark.asyncio

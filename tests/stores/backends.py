@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import shutil
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,11 @@ from tests.gateway.kit import turn
 from warp_magics.gateway.errors import SessionNotFound
 from warp_magics.gateway.stores.base import Begun, Draft, Hold, Lives
 from warp_magics.gateway.stores.embedded import EmbeddedServer, Places
+from warp_magics.gateway.stores.valkey.link import Link
 from warp_magics.gateway.types import ChatResponse, Ended, Model, Result, SessionKey, Source, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from tests.gateway.kit import Clock
     from warp_magics.gateway.stores.base import Asked, Orphan, Store, Waiting
@@ -139,3 +142,24 @@ def server_of(kind: str) -> Iterator[str]:
     else:
         with running_server(SERVERS[kind], password="sesame") as running:
             yield running.url
+
+
+@contextlib.asynccontextmanager
+async def linked(url: str, **settings: Any) -> AsyncIterator[Link]:
+    """A link, and no warning of what it has left behind."""
+
+    async def locate() -> str:
+        return url
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        link = Link(locate, **settings)
+        try:
+            yield link
+        finally:
+            await link.aclose()
+        del link
+        await asyncio.sleep(0)
+        gc.collect()
+    assert [str(one.message) for one in said if "redis" in str(one.message)] == []
+    assert {task for task in asyncio.all_tasks() if "valkey" in repr(task)} == set()

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import gc
 import time
-import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +11,9 @@ import redis
 from tests.fakes.valkey_cluster import BINARY, running_cluster, running_sentinel
 from tests.fakes.valkey_server import running_server
 from tests.gateway.kit import until
+from tests.stores.backends import linked
 from warp_magics.gateway.errors import StoreUnavailable
-from warp_magics.gateway.stores.valkey.link import CALL_SECONDS, Link
+from warp_magics.gateway.stores.valkey.link import CALL_SECONDS
 
 pytestmark = [
     pytest.mark.alone,
@@ -46,27 +45,6 @@ def cluster(running):
 def server():
     with running_server(BINARY, password="sesame") as running:
         yield running
-
-
-@contextlib.asynccontextmanager
-async def linked(url, **settings):
-    """A link, and no warning of what it has left behind."""
-
-    async def locate():
-        return url
-
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        link = Link(locate, **settings)
-        try:
-            yield link
-        finally:
-            await link.aclose()
-        del link
-        await asyncio.sleep(0)
-        gc.collect()
-    assert [str(one.message) for one in said if "redis" in str(one.message)] == []
-    assert {task for task in asyncio.all_tasks() if "valkey" in repr(task)} == set()
 
 
 @contextlib.contextmanager

@@ -1,17 +1,17 @@
 """The connection that all share: whose reply is whose, who is told of trouble, and what trouble of one does to the others."""
 
 import asyncio
-import contextlib
-import sys
 
 import pytest
+import uvloop
 
 from tests.fakes.provider import FakeProvider
 from tests.fakes.store_proxy import StoreProxy
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.gateway.kit import Clock, configured, opened, until, valkey
+from tests.stores.backends import linked
 from warp_magics.gateway.errors import StoreUnavailable
-from warp_magics.gateway.stores.valkey.link import CALL_SECONDS, Link
+from warp_magics.gateway.stores.valkey.link import CALL_SECONDS
 from warp_magics.gateway.stores.valkey.place import OPEN_SECONDS
 from warp_magics.gateway.types import ChatRequest as Ask
 
@@ -26,18 +26,6 @@ def server():
 def proxy(server):
     with StoreProxy(server.url) as before:
         yield before
-
-
-@contextlib.asynccontextmanager
-async def linked(url, **settings):
-    async def locate():
-        return url
-
-    link = Link(locate, **settings)
-    try:
-        yield link
-    finally:
-        await link.aclose()
 
 
 @pytest.mark.asyncio
@@ -64,23 +52,17 @@ async def test_who_leaves_leaves_his_reply_to_nobody(server):
 
 
 @pytest.mark.asyncio
-async def test_what_one_is_refused_the_others_are_not(server):
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [(("LRANGE", "text", 0, -1), StoreUnavailable), (("GET", "\ud800"), UnicodeEncodeError)],
+    ids=["refused", "not to be sent"],
+)
+async def test_what_one_asks_wrongly_is_not_the_others_trouble(server, wrong, error):
     async with linked(server.url) as link:
         await link.call("SET", "text", "no list")
-        refused, fine = await asyncio.gather(
-            link.call("LRANGE", "text", 0, -1), link.call("GET", "text"), return_exceptions=True
-        )
-    assert isinstance(refused, StoreUnavailable)
+        failed, fine = await asyncio.gather(link.call(*wrong), link.call("GET", "text"), return_exceptions=True)
+    assert isinstance(failed, error)
     assert fine == b"no list"
-
-
-@pytest.mark.asyncio
-async def test_what_cannot_be_sent_is_its_askers_fault_alone(server):
-    async with linked(server.url) as link:
-        await link.call("SET", "fine", "yes")
-        wrong, fine = await asyncio.gather(link.call("GET", "\ud800"), link.call("GET", "fine"), return_exceptions=True)
-    assert isinstance(wrong, UnicodeEncodeError)
-    assert fine == b"yes"
 
 
 @pytest.mark.asyncio
@@ -91,10 +73,8 @@ async def test_a_connection_that_was_closed_meanwhile_is_opened_anew(proxy):
         assert await asyncio.gather(*(link.call("GET", "kept") for _ in range(5))) == [b"yes"] * 5
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop")
 def test_all_who_wait_for_a_frozen_server_are_told_on_uvloop_too(proxy):
     """Its timers ring a little early, and what it gives for one that is due cannot tell when."""
-    import uvloop
 
     async def asked(link, number):
         await asyncio.sleep(number * 0.0003)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .providers import PROVIDERS, Provider
     from .remote import RemoteGateway
     from .signals import observe
-    from .sse import Decoder, ServerSentEvent, comment, encode
+    from .sse import Decoder, ServerSentEvent, comment, encode_line
     from .stores.embedded import EmbeddedServer, find_server
     from .tape import Heard, Mode, Reel, TapeGateway
     from .turns import check_session_id
@@ -126,7 +126,7 @@ _HOMES: Final = {
     "remote": ("RemoteGateway",),
     "signals": ("observe",),
     "turns": ("check_session_id",),
-    "sse": ("Decoder", "ServerSentEvent", "comment", "encode"),
+    "sse": ("Decoder", "ServerSentEvent", "comment", "encode_line"),
     "stores.embedded": ("EmbeddedServer", "find_server"),
     "tape": ("Heard", "Mode", "Reel", "TapeGateway"),
 }
@@ -200,7 +200,7 @@ __all__ = [
     "check_session_id",
     "comment",
     "count",
-    "encode",
+    "encode_line",
     "errors",
     "export",
     "find",

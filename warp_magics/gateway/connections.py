@@ -69,7 +69,9 @@ class Connections:
         Raises ProviderError.
         """
         if provider.dialect == "demo":
-            yield _demo(request)
+            from .dialects.demo import respond
+
+            yield _Played(respond(request.body))
             return
         session, proxy = self._way(provider)
         headers = {name.lower(): value for name, value in provider.revealed_headers().items()}
@@ -243,12 +245,6 @@ def _unreached(error: Exception) -> ProviderError:
         reason = error.os_error.strerror or "no such host"
         return ProviderUnreachable(f"No connection to the provider: {reason}.")
     return ProviderUnreachable("The connection to the provider was lost before it answered.")
-
-
-def _demo(request: WireRequest) -> Answer:
-    from .dialects.demo import respond
-
-    return _Played(respond(request.body))
 
 
 class _Played:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from . import policy, routing
@@ -39,7 +38,6 @@ class Health:
         self._prices = prices
         timeout = config.limits.timeout
         self._lease = timeout.connect + timeout.first_token + _PROBE_SECONDS
-        self._windows = lru_cache(maxsize=1000)(self._windows_of)
 
     # -- before a try ------------------------------------------------------------------------------
 
@@ -143,7 +141,7 @@ class Health:
             price=self._prices.price(model),
         )
 
-    def _windows_of(self, model: Model) -> dict[str, Window]:
+    def _windows(self, model: Model) -> dict[str, Window]:
         settings, limits = self._config.settings(model), self._config.providers[model.provider].limits
         named = {
             "model": settings.rate,

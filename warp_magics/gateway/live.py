@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .errors import FenceLost, StoreUnavailable
@@ -14,7 +13,7 @@ from .signals import tell
 from .types import Begun, Ended, Failed, Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from .stores.base import Hold, Lives, Store
     from .turns import Opened
@@ -129,9 +128,6 @@ class Live:
         self._more = asyncio.Event()
         self._many = asyncio.Event()
         """Set once so much waits to be logged that it is logged at once."""
-        self._is_logged = False
-        self._begin_log: Callable[[], None] = lambda: None
-        self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def opened(self, opened: Opened, store: Store, lives: Lives) -> None:
@@ -139,17 +135,8 @@ class Live:
         self.stream_id, self._prefix = opened.stream_id, str(opened.n)
         if opened.hold is not None:
             self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
-            self._is_logged = True
-            self._begin_log = partial(self._log_from_now_on, store, opened.hold, lives)
-            if self._log_seconds:  # what is over before is logged with its turn
-                self._timer = asyncio.get_running_loop().call_later(self._log_seconds, self._begin_log)
-            else:
-                self._begin_log()
+            self._writing = asyncio.create_task(self._write(store, opened.hold, lives))
         self.placed.set()
-
-    def _log_from_now_on(self, store: Store, hold: Hold, lives: Lives) -> None:
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write(store, hold, lives))
 
     def is_elsewhere(self, begun: Begun) -> None:
         """Take it that this turn has its answer already, which is what is shown here."""
@@ -159,11 +146,10 @@ class Live:
     def put(self, event: Event) -> None:
         """Give ``event`` the next id and show it as soon as it may be seen."""
         self._minted.append(self.named(event))
-        if not self._is_logged or self.unlogged:
+        if self._writing is None or self.unlogged:
             self._show(len(self._minted))
         self._more.set()
-        if self._is_logged and len(self._minted) - self._logged >= _BATCH:
-            self._begin_log()
+        if len(self._minted) - self._logged >= _BATCH:
             self._many.set()
 
     def relay(self, events: Sequence[Event]) -> None:
@@ -183,12 +169,9 @@ class Live:
 
     def end(self, event: Event) -> None:
         """Show ``event``, the last one, and all before it."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
-        self._is_logged = False
         self.put(event)
         self.placed.set()
 
@@ -224,6 +207,8 @@ class Live:
         loop = asyncio.get_running_loop()
         while True:
             await self._more.wait()
+            if self._log_seconds:
+                await self._gathered()
             batch = self._minted[self._logged : self._logged + _BATCH]
             if not batch:
                 self._more.clear()
@@ -245,10 +230,9 @@ class Live:
             self._show(said.last)
             if said.stop:
                 self.stop()
-            if self._log_seconds:
-                await self._gathered()
 
     async def _gathered(self) -> None:
+        """Wait until enough has come, for no longer than ``log_seconds``: what is over before is logged with its turn."""
         if len(self._minted) - self._logged < _BATCH:
             self._many.clear()
         with contextlib.suppress(TimeoutError):

@@ -28,7 +28,6 @@ class Outcome:
     stopped: bool = False
     spoke: bool = False
     """True once a word, or a call, was shown: then the turn is kept, whatever becomes of it."""
-    _last: tuple[object, Event] | None = None
 
     @property
     def _before(self) -> Turn | None:
@@ -106,12 +105,6 @@ class Outcome:
 
     def last(self, warning: str | None) -> Event:
         """Return the event that ends the stream; ``warning`` is of the turn's being kept."""
-        made = (warning, self.notes, self.ended, self.error)
-        if self._last is None or self._last[0] != made:
-            self._last = made, self._made_last(warning)
-        return self._last[1]
-
-    def _made_last(self, warning: str | None) -> Event:
         said = self._whole(self._said())
         if warning:
             said = replace(said, warnings=(*said.warnings, warning))

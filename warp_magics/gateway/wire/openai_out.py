@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ..errors import StreamBroken
-from ..sse import encode
+from ..sse import encode_line
 from ..types import Ended, Failed, Reasoning, Restarted, Result, Started, Text, ToolCall
 from .out import error_json, route_json
 
@@ -110,18 +110,18 @@ class ChunkWriter:
         chunks = self._chunk([last], warp=_told(said))
         if self._with_usage:
             chunks += self._chunk([], usage=_usage(said.usage))
-        return chunks + encode("[DONE]")
+        return chunks + encode_line(b"[DONE]")
 
     def _chunk(self, choices: list[dict[str, object]], **more: object) -> bytes:
         head = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self._model}
         usage: dict[str, object] = {"usage": None} if self._with_usage else {}
-        return encode(orjson.dumps({**head, "choices": choices, **usage, **more}).decode())
+        return encode_line(orjson.dumps({**head, "choices": choices, **usage, **more}))
 
 
 def openai_failure_bytes(error: Exception) -> bytes:
     """Return the event that ends an answer which broke off: an error, and no ``[DONE]``."""
     body, _ = openai_error(error_json(error), getattr(error, "http_status", _SERVER))
-    return encode(orjson.dumps(body).decode())
+    return encode_line(orjson.dumps(body))
 
 
 def openai_error(told: Mapping[str, Any], status: int) -> tuple[dict[str, object], int]:
