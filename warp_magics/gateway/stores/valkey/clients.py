@@ -17,6 +17,7 @@ from redis.exceptions import (
     ClusterDownError,
     MovedError,
     NoScriptError,
+    OutOfMemoryError,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -186,11 +187,12 @@ async def _named(sentinels: Sentinels, host: str, url: str) -> str:
 def is_trouble(error: RedisError) -> bool:
     """Tell trouble of the server from an answer that concerns one command; redis-py takes the word ERR off the text.
 
-    A spoilt key is that session's trouble; the store answers all others.
+    A spoilt key is that session's trouble; the store answers all others. A full store refuses what would grow it, and
+    that at once; what it has can be read and deleted.
     """
     if not isinstance(error, ResponseError):
         return True
-    if isinstance(error, (NoScriptError, AskError, *UNSETTLED)):
+    if isinstance(error, (NoScriptError, AskError, OutOfMemoryError, *UNSETTLED)):
         return False
     word = getattr(error, "status_code", None)
     return word not in _ANSWERS and not str(error).startswith(("WRONGTYPE", "UNBLOCKED"))
