@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class StoreProxy:
     """Up until told otherwise. `delay` is added to each piece either way; `connections` counts the accepted ones.
 
-    `trips` counts how often something was asked once what was asked before had been answered.
+    `trips` counts how often something was asked once what was asked before had been answered, `told` the bytes of answers.
     """
 
     def __init__(self, target: str | Path) -> None:
@@ -29,6 +29,7 @@ class StoreProxy:
         self.delay = 0.0
         self.connections = 0
         self.trips = 0
+        self.told = 0
         self._answered = True
         self._last_word: bytes | None = None
         self._place = socket.socket()  # bound and never listening: keeps the port ours while it refuses
@@ -132,5 +133,6 @@ class StoreProxy:
                 asks = flow is self._requests_flow
                 self.trips += asks and self._answered
                 self._answered = not asks
+                self.told += 0 if asks else len(data)
                 writer.write(data)
                 await writer.drain()

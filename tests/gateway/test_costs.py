@@ -9,9 +9,10 @@ import pytest
 
 from tests.fakes.provider import Reply
 from tests.fakes.store_proxy import StoreProxy
-from tests.gateway.kit import events_of, opened, until, valkey
+from tests.gateway.kit import events_of, opened, turn, until, valkey
+from tests.stores.backends import lasting
 from warp_magics.gateway.types import ChatRequest as Ask
-from warp_magics.gateway.types import Text
+from warp_magics.gateway.types import SessionKey, Text
 
 DELAY = 0.02  # s a piece: what does not wait for the store is over before the store hears of it
 
@@ -74,6 +75,24 @@ async def test_what_many_ask_at_a_time_goes_together(config, proxy, here):
         begun = proxy.trips
         await asyncio.gather(*(gateway.ask(Ask("second", session_id=one)) for one in names))
         assert proxy.trips - begun < 16
+
+
+@pytest.mark.asyncio
+async def test_of_a_long_session_a_turn_reads_only_what_is_new(config, proxy, here):
+    async with opened(config("ok"), store=valkey(proxy.url, **here)) as gateway:
+        store = valkey(proxy.url, **here)
+        long = [turn(n, "p" * 500, "r" * 500, id=f"turn-{n}") for n in range(1, 400)]
+        await store.create(SessionKey("local", "s"), lasting(), turns=long)
+
+        async def told(prompt):
+            before = proxy.told
+            answer = await gateway.ask(Ask(prompt, session_id="s"))
+            return proxy.told - before, answer.text
+
+        assert await told("first") > (400_000, "")
+        read, said = await told("second")
+        assert (read < 5_000, said) == (True, "You said 'second' in message 801.")
+        await store.aclose()
 
 
 @pytest.mark.asyncio

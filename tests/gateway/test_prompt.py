@@ -18,7 +18,7 @@ PNG = Attachment("image", "dot.png", "image/png", data="iVBORw0KGgo=")
 
 
 def sent(turns, budget=None, prompt="now?", model=MODEL, **fields):
-    messages, _, left_out = conversation(ChatRequest(prompt, session_id="s", **fields), turns, model, budget)
+    messages, _, left_out, _ = conversation(ChatRequest(prompt, session_id="s", **fields), turns, model, budget)
     return list(messages), left_out
 
 

@@ -170,14 +170,14 @@ class Cache:
         shapes = []
         for model in chain:
             settings, provider = self._config.settings(model), self._config.providers[model.provider]
-            messages, *_ = prompt.conversation(request, turns, model, None)
+            sent = prompt.conversation(request, turns, model, None)
             shapes.append(
                 {
                     "model": str(model),
                     "at": [provider.dialect, provider.base_url],
                     "limits": [settings.max_tokens, settings.context_tokens, self._config.limits.history_tokens],
                     "body": dict(settings.body),
-                    "messages": [asdict(message) for message in messages],
+                    "messages": [asdict(message) for message in sent.messages],
                 }
             )
         whole = {"shapes": shapes, "parameters": asdict(request.parameters), "form": asdict(request.form)}

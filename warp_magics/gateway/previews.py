@@ -32,7 +32,7 @@ class Previews:
         place = placed(request, turns)
         asked, turns = asked_on(request, turns, place)
         conversation, warnings = await self._router.first(asked, turns)
-        usage = prompt.expected(conversation.messages, conversation.parameters.max_tokens, conversation.form)
+        usage = prompt.expected(conversation.tokens, conversation.parameters.max_tokens, conversation.form)
         await self._prices.ready([conversation.model])
         return Preview(
             model=str(conversation.model),

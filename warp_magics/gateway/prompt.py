@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import InvalidRequest
 from .types import Exchange, Form, Message, Result, ToolResult, Turn, Usage
@@ -31,30 +31,40 @@ def tokens(text: str) -> int:
     return len(text) // _CHARS_PER_TOKEN + _TOKENS_PER_MESSAGE
 
 
-def conversation(
-    request: ChatRequest, turns: Sequence[Turn], model: Model, budget: int | None
-) -> tuple[tuple[Message, ...], int, int]:
-    """Return the messages ``model`` is sent, how many turns are among them, and how many did not fit.
+class Sent(NamedTuple):
+    """What a model is sent: ``messages`` of about ``tokens``, ``turns`` among them; so many turns more are ``left_out``."""
+
+    messages: tuple[Message, ...]
+    turns: int
+    left_out: int
+    tokens: int
+
+
+def conversation(request: ChatRequest, turns: Sequence[Turn], model: Model, budget: int | None) -> Sent:
+    """Return what ``model`` is sent.
 
     ``turns`` are oldest first; the newest that fit ``budget`` tokens go along (None: all). A turn with neither text
     nor calls in its answer is only shown to people: an empty reply poisons what comes after. Raises InvalidRequest
     where the prompt answers calls that the last turn has not. ``request.messages`` are sent as they are.
     """
     if request.messages:
-        return tuple(_returned(message, model.provider) for message in request.messages), 0, 0
+        messages = tuple(_returned(message, model.provider) for message in request.messages)
+        return Sent(messages, 0, 0, sum(map(_weight, messages)))
     head = [Message("system", request.context)] if request.context else []
     asked = _asked(request.prompt, request.attachments, request.tool_results)
     told = heard(turns)
     check_results(request, turns)
-    left = None if budget is None else budget - sum(map(_weight, (*head, asked)))
-    kept = _newest(told, left, at_least=1 if request.tool_results else 0)
-    return (*head, *_messages(kept, asked, model.provider)), len(kept), len(told) - len(kept)
+    own = sum(map(_weight, (*head, asked)))
+    left = None if budget is None else budget - own
+    kept, used = _newest(told, left, at_least=1 if request.tool_results else 0)
+    messages = (*head, *_messages(kept, asked, model.provider))
+    return Sent(messages, len(kept), len(told) - len(kept), own + used)
 
 
-def expected(messages: Sequence[Message], max_tokens: int | None, form: Form = _NO_FORM) -> Usage:
-    """Return about what a prompt of ``messages`` will use, with the tools and the schema of ``form``."""
+def expected(sent: int, max_tokens: int | None, form: Form = _NO_FORM) -> Usage:
+    """Return about what a prompt of ``sent`` tokens will use, with the tools and the schema of ``form``."""
     told = [json.dumps(part, default=str) for part in (form.schema, *map(asdict, form.tools)) if part]
-    return Usage(sum(map(_weight, messages)) + sum(map(tokens, told)), max_tokens or ROOM_FOR_ANSWER)
+    return Usage(sent + sum(map(tokens, told)), max_tokens or ROOM_FOR_ANSWER)
 
 
 def newer_half(turns: Sequence[Turn], sent: int, *, at_least: int) -> tuple[Turn, ...] | None:
@@ -114,6 +124,8 @@ def _groups(turns: Sequence[Turn]) -> list[list[Turn]]:
 
 def check_results(request: ChatRequest, turns: Sequence[Turn]) -> None:
     """Refuse the result of a call that the last of ``turns`` has not made; raises InvalidRequest."""
+    if not request.tool_results:
+        return
     last = heard(turns)[-1:]
     known = [call.id for turn in last for call in turn.tool_calls]
     strange = [result.id for result in request.tool_results if result.id not in known]
@@ -122,16 +134,22 @@ def check_results(request: ChatRequest, turns: Sequence[Turn]) -> None:
         raise InvalidRequest(f"toolResults: the session's last turn made no call {strange[0][:100]!r}; {asked}.")
 
 
-def _newest(turns: Sequence[Turn], budget: int | None, at_least: int) -> list[Turn]:
-    """Return the newest turns that fit; one that answers the calls of the one before is nothing without that."""
-    kept: list[list[Turn]] = []
-    used = 0
-    for group in reversed(_groups(turns)):
-        used += sum(_weight(message) for turn in group for message in (_prompt(turn), _reply(turn, "")))
-        if budget is not None and used > budget and len(kept) >= at_least:
+def _newest(turns: Sequence[Turn], budget: int | None, at_least: int) -> tuple[list[Turn], int]:
+    """Return the newest turns that fit, and their tokens; one that answers the calls of the one before goes with that."""
+    kept: list[Turn] = []
+    group: list[Turn] = []
+    groups = used = more = 0
+    for left, turn in zip(range(len(turns) - 1, -1, -1), reversed(turns), strict=True):
+        group.append(turn)
+        more += _in_words(turn)[2]
+        if turn.tool_results and left:
+            continue
+        if budget is not None and used + more > budget and groups >= at_least:
             break
-        kept.append(group)
-    return [turn for group in reversed(kept) for turn in group]
+        kept += group
+        used, groups, more, group = used + more, groups + 1, 0, []
+    kept.reverse()
+    return kept, used
 
 
 def _messages(turns: Sequence[Turn], asked: Message, provider: str) -> list[Message]:
@@ -139,8 +157,12 @@ def _messages(turns: Sequence[Turn], asked: Message, provider: str) -> list[Mess
     calls: list[tuple[str, Call]] = []
     taken: set[str] = set()
     for turn in turns:
+        prompt, reply, _ = _in_words(turn)
+        if not turn.tool_calls and not calls and not turn.tool_results:  # as almost always
+            messages += prompt, reply
+            continue
         said = _reply(turn, provider)
-        messages.append(_answering(_prompt(turn), calls))
+        messages.append(_answering(prompt, calls))
         calls = [(call.id, _renamed(call, taken)) for call in said.tool_calls]
         messages.append(replace(said, tool_calls=tuple(call for _, call in calls)) if calls else said)
     return [*messages, _answering(asked, calls)]
@@ -158,7 +180,7 @@ def _renamed(call: Call, taken: set[str]) -> Call:
 
 def _answering(message: Message, calls: Sequence[tuple[str, Call]]) -> Message:
     """Return ``message`` with a result for each of the ``calls`` before it, by the ids they had: none stays unanswered."""
-    if not calls and not message.tool_results:  # as almost always
+    if not calls and not message.tool_results:
         return message
     given = {result.id: result for result in message.tool_results}
     none = ToolResult("", _NO_RESULT, is_error=True)
@@ -166,8 +188,18 @@ def _answering(message: Message, calls: Sequence[tuple[str, Call]]) -> Message:
     return replace(message, tool_results=results)
 
 
-def _prompt(turn: Turn) -> Message:
-    return _asked(turn.prompt, turn.attachments, turn.tool_results)
+def _in_words(turn: Turn) -> tuple[Message, Message, int]:
+    """Return a turn's prompt, its reply to any provider, and about how many tokens they have.
+
+    A long session is put into words anew for each of its prompts, and its turns stay the same.
+    """
+    try:
+        return turn.in_words
+    except AttributeError:
+        asked, said = _asked(turn.prompt, turn.attachments, turn.tool_results), _reply(turn, "")
+        words = asked, said, _weight(asked) + _weight(said)
+        object.__setattr__(turn, "in_words", words)
+        return words
 
 
 def _asked(prompt: str, attachments: Sequence[Attachment], results: tuple[ToolResult, ...]) -> Message:

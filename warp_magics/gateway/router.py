@@ -134,8 +134,8 @@ class Router:
         chain = self.chain(request)
         expected = Usage()
         if self._config.routing.strategy == "cost":
-            messages, *_ = prompt.conversation(request, turns, chain[0], None)
-            expected = prompt.expected(messages, request.parameters.max_tokens, request.form)
+            sent = prompt.conversation(request, turns, chain[0], None)
+            expected = prompt.expected(sent.tokens, request.parameters.max_tokens, request.form)
         return await self._health.ordered(chain, expected)
 
     async def _tries(self, asked: Conversation, asking: _Asking, course: Course) -> AsyncGenerator[Event, None]:
@@ -176,7 +176,7 @@ class Router:
     ) -> AsyncGenerator[Event, None]:
         """Ask one model once. Raises ProviderError, and Diverged where it was to go on with an answer and does not."""
         model, holder = asked.model, course.holder
-        expected = prompt.expected(asked.messages, asked.parameters.max_tokens, asked.form)
+        expected = prompt.expected(asked.tokens, asked.parameters.max_tokens, asked.form)
         await self._health.admit(model, holder, expected)
         tell(log, "attempt_started", model=model, turn=course.turn_id)
         used, first = Usage(), began
@@ -229,10 +229,13 @@ class Router:
         room = parameters.max_tokens or prompt.ROOM_FOR_ANSWER
         fits = [limits.history_tokens, settings.context_tokens and settings.context_tokens - room]
         budget = min((size for size in fits if size is not None), default=None)
-        messages, course.sent[model], left_out = prompt.conversation(request, asking.turns, model, budget)
-        if left_out:
-            course.warnings.append(f"the oldest {left_out} turns did not fit into what {model} was sent")
-        return Conversation(model, messages, parameters, request.form, settings.stream, settings.body)
+        sent = prompt.conversation(request, asking.turns, model, budget)
+        course.sent[model] = sent.turns
+        if sent.left_out:
+            course.warnings.append(f"the oldest {sent.left_out} turns did not fit into what {model} was sent")
+        return Conversation(
+            model, sent.messages, parameters, request.form, settings.stream, settings.body, tokens=sent.tokens
+        )
 
     def _timeouts(self, *, last: bool) -> Timeouts:
         given = self._config.limits.timeout

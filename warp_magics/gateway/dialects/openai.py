@@ -90,14 +90,21 @@ class OpenAI(Dialect):
         """Return the parameters that this wire alone has words for."""
         return dict(conversation.parameters.extra)
 
-    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
-        """Yield the messages on this wire; a schema that its server does not take is told in words, at the head."""
+    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any] | orjson.Fragment]:
+        """Yield the messages on this wire; one of a text alone as JSON, for it comes again with each prompt after it."""
+        for message in self.told(conversation):
+            try:
+                yield message.written
+            except AttributeError:
+                yield from [_written(message)] if message.is_text else self.message(message)
+
+    def told(self, conversation: Conversation) -> Sequence[Message]:
+        """Return what is to be told; a schema that its server does not take is told in words, at the head."""
         messages, schema = conversation.messages, conversation.form.schema
         told = schema == ANY_OBJECT and any("json" in message.text.lower() for message in messages)
         if schema is not None and not told and not (self.schemas and _is_held(schema)):
-            messages = systems_first(messages, schema)
-        for message in messages:
-            yield from self.message(message)
+            return systems_first(messages, schema)
+        return messages
 
     def message(self, message: Message) -> Iterator[dict[str, Any]]:
         """Yield the messages that ``message`` is on this wire: each tool result is one of its own."""
@@ -183,6 +190,17 @@ def _part(part: str | Attachment) -> dict[str, Any]:
         return {"type": "text", "text": part}
     detail = {"detail": part.detail} if part.detail else {}
     return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}", **detail}}
+
+
+def _written(message: Message) -> dict[str, Any] | orjson.Fragment:
+    """Return a message of a text alone as JSON, the same for all servers, and have it remember that."""
+    said = {"role": message.role, "content": message.text}
+    try:
+        written = orjson.Fragment(orjson.dumps(said))
+    except TypeError:
+        return said  # no JSON: refused with its request
+    object.__setattr__(message, "written", written)
+    return written
 
 
 def _has_object_root(schema: Mapping[str, object]) -> bool:

@@ -87,9 +87,9 @@ class TapeGateway(StoredGateway):
         turns = await turns_before(request, self._store)
         place = placed(request, turns)
         asked, turns = asked_on(request, turns, place)
-        messages, *_ = prompt.conversation(asked, turns, Model("tape", "any"), None)
-        usage = prompt.expected(messages, asked.parameters.max_tokens, asked.form)
-        return Preview(next(iter(request.models), _CONFIGURED), messages, usage, None, place.warnings)
+        sent = prompt.conversation(asked, turns, Model("tape", "any"), None)
+        usage = prompt.expected(sent.tokens, asked.parameters.max_tokens, asked.form)
+        return Preview(next(iter(request.models), _CONFIGURED), sent.messages, usage, None, place.warnings)
 
     async def models(self) -> tuple[ModelState, ...]:
         """See Gateway: those that have answered in this run."""

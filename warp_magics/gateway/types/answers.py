@@ -11,7 +11,7 @@ from .prompts import Source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .prompts import Attachment, Call, ToolResult
+    from .prompts import Attachment, Call, Message, ToolResult
 
 
 class Result(StrEnum):
@@ -149,8 +149,15 @@ class Failed:
 Event: TypeAlias = Started | Text | Reasoning | ToolCall | Restarted | Ended | Failed
 
 
+class _InWords:
+    """Room for what a turn is in the words of a conversation, made once (``prompt``): no field, so neither compared nor kept."""
+
+    __slots__ = ("in_words",)
+    in_words: tuple[Message, Message, int]
+
+
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(_InWords):
     """One prompt and its reply as a session keeps it. Times are Unix seconds on the store's clock."""
 
     id: str

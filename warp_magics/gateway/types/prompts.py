@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,8 +93,15 @@ class Exchange:
     model: str | None = None
 
 
+class _Written:
+    """Room for what a message is on the wire that most servers speak, made once (``dialects.openai``); no field."""
+
+    __slots__ = ("written",)
+    written: Any
+
+
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(_Written):
     """One message of the prompt as a dialect encodes it.
 
     A user's holds, in this order: the results of the calls that the assistant's message before it asked for, its
@@ -116,6 +123,11 @@ class Message:
     def content(self) -> tuple[str | Attachment, ...]:
         """The text and the images, in their order."""
         return self.parts or (*((self.text,) if self.text else ()), *self.images)
+
+    @property
+    def is_text(self) -> bool:
+        """True where it has nothing but its text."""
+        return not (self.images or self.tool_calls or self.tool_results or self.parts or self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +225,8 @@ class ChatRequest:
 class Conversation:
     """What one model is asked: the messages in order, the parameters, and what its answer may be made of.
 
-    ``stream`` False asks for the answer in one piece; ``body`` is merged into the request as it is.
+    ``stream`` False asks for the answer in one piece; ``body`` is merged into the request as it is; ``tokens`` is about how
+    many the messages have.
     """
 
     model: Model
@@ -222,3 +235,4 @@ class Conversation:
     form: Form = Form()
     stream: bool = True
     body: Mapping[str, object] = field(default_factory=dict)
+    tokens: int = 0

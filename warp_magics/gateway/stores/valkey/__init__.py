@@ -9,6 +9,7 @@ from ...errors import StoreUnavailable
 from ..base import Store
 from .answers import AnswerVerbs
 from .keys import Keys
+from .known import Known
 from .link import Link, client_of
 from .models import ModelVerbs
 from .sessions import SessionVerbs
@@ -41,6 +42,7 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
         self._keys = Keys(prefix)
         self._on_close = on_close
         self._listing = set()
+        self._known = Known()
 
     async def describe(self) -> Mapping[str, object]:
         """See Store."""

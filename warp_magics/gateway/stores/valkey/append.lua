@@ -48,6 +48,7 @@ local last = goes_on ~= '' and redis.call('LINDEX', TURNS, 0)
 -- Nothing from here to the list of recent ones may fail: a turn that is not known to be stored is stored again.
 if last and cjson.decode(last).id == goes_on then
   redis.call('LSET', TURNS, 0, json)
+  rename()
 else
   redis.call('LPUSH', TURNS, json)
 end

@@ -1,7 +1,9 @@
 -- needs session.lua
 -- A turn asks for its session, first come, first served: take the lock, give the turn its number, read those before.
--- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json prompt
-local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json, prompt = unpack(ARGV)
+-- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json prompt line known head
+-- Who knows the oldest turns of a line, the last of them beginning with head, is told those behind them.
+local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json, prompt, line, known, head = unpack(ARGV)
+known = tonumber(known)
 if tonumber(NOW) > tonumber(deadline) then
   return {'late'}  -- nobody waits for this turn any more
 end
@@ -19,8 +21,15 @@ if redis.call('EXISTS', META) == 0 then
   redis.call('DEL', LOCK, TURNS, QUEUE, DRAFT)
 end
 
+-- Returns {status, n, now, line, turns of it that are known, the others, newest first}.
 local function begun(n)
-  return {status, n, NOW, redis.call('LRANGE', TURNS, 0, -1)}
+  local named = redis.call('HGET', META, 'line') or rename()
+  local last = named == line and known > 0 and redis.call('LINDEX', TURNS, -known)
+  if last and string.sub(last, 1, #head) == head then
+    local added = redis.call('LLEN', TURNS) - known
+    return {status, n, NOW, named, known, added > 0 and redis.call('LRANGE', TURNS, 0, added - 1) or {}}
+  end
+  return {status, n, NOW, named, 0, redis.call('LRANGE', TURNS, 0, -1)}
 end
 
 local draft = redis.call('HMGET', DRAFT, 'n', 'holder', 'turn', 'began', 'json', 'status')

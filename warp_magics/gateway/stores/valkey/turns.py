@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...types import Event, Turn
     from ..base import GoingOn, Lives
     from .keys import Keys
+    from .known import Known, Line
     from .link import Link
 
 
@@ -73,12 +74,14 @@ class Listing:
 class TurnVerbs(Listing):
     """The verbs of Store about turns and streams."""
 
+    _known: Known
+
     async def begin(
         self, key: SessionKey, holder: str, draft: Draft, lives: Lives, *, create: bool
     ) -> Begun | Waiting | Asked | Orphan:
         """See Store."""
         told = records.dump_draft(draft)
-        names = self._keys.session(key)
+        names, line = self._keys.session(key), self._known.line(key)
         for _ in range(2):
             said = await self._link.script(
                 "begin",
@@ -86,14 +89,31 @@ class TurnVerbs(Listing):
                 *(holder, milliseconds(lives.lease), milliseconds(lives.session), int(create)),
                 *(await self._link.deadline(names[0]), milliseconds(TICKET_SECONDS)),
                 *(draft.turn_id, records.title_of(draft.prompt), told, draft.prompt),
+                *(line.named, len(line.turns), line.head),
             )
             if said[0] != b"late":
                 break
             self._link.forget_clock()  # the server's clock may have been set: look at it again
-        begun = _begun(key, said)
+        begun = self._begun(key, line, said)
         if isinstance(begun, Begun):
             self._list(key, begun.now, new=begun.status != "known")
         return begun
+
+    def _begun(self, key: SessionKey, line: Line, said: Sequence[Any]) -> Begun | Waiting | Asked | Orphan:
+        match said[0]:
+            case b"late":
+                raise StoreUnavailable("The store did not answer in time.")
+            case b"missing":
+                raise records.no_session(key.id)
+            case b"waiting":
+                return Waiting(int(said[1]), said[2])
+            case b"asked":
+                return Asked(int(said[1]))
+            case b"orphan":
+                return _orphan(*said[1:])
+        status, n, now, named, stays, added = said
+        turns = self._known.grown(key, line, named, stays, added)
+        return Begun(n=int(n), now=int(now) / 1000, status=status.decode(), turns=turns)
 
     async def renew(self, hold: Hold, lives: Lives) -> Literal["held", "stop", "lost"]:
         """See Store."""
@@ -203,22 +223,6 @@ def _kept(hold: Hold) -> int | str:
 
 def _lost(key: SessionKey) -> FenceLost:
     return FenceLost(f"The session {key.id!r} went on without this turn.")
-
-
-def _begun(key: SessionKey, said: Sequence[Any]) -> Begun | Waiting | Asked | Orphan:
-    match said[0]:
-        case b"late":
-            raise StoreUnavailable("The store did not answer in time.")
-        case b"missing":
-            raise records.no_session(key.id)
-        case b"waiting":
-            return Waiting(int(said[1]), said[2])
-        case b"asked":
-            return Asked(int(said[1]))
-        case b"orphan":
-            return _orphan(*said[1:])
-    turns = tuple(records.load(one) for one in reversed(said[3]))
-    return Begun(n=int(said[1]), now=int(said[2]) / 1000, status=said[0].decode(), turns=turns)
 
 
 def _orphan(n: bytes, began: bytes, told: bytes) -> Orphan:

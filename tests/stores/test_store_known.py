@@ -1,0 +1,106 @@
+"""A turn is begun with all the turns before it, however many of them a process has read before."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.gateway.kit import valkey
+from tests.stores.backends import Backend, lasting, turn_of
+from warp_magics.gateway.branches import rewound
+from warp_magics.gateway.stores.base import GoingOn, Hold
+from warp_magics.gateway.stores.valkey.known import NONE, Known, Line
+from warp_magics.gateway.types import SessionKey
+
+KEYS = (SessionKey("known", f"s{n}") for n in itertools.count())  # each example has a session of its own
+NUMBER = st.integers(0, 7)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["say", "say", "go_on", "leave", "delete", "make"]), st.just(0)),
+    st.tuples(st.sampled_from(["replace", "rewind"]), NUMBER),
+)
+
+
+class World:
+    """A session that is changed by one process, and read by another that reads it now and then."""
+
+    def __init__(self, backend, other, key):
+        self.writer, self.reader, self.key = backend, other, key
+
+    async def say(self, _):
+        await self.writer.append(await self.writer.hold(key=self.key))
+
+    async def go_on(self, _):
+        turns = await self._turns()
+        hold = await self.writer.hold(key=self.key)
+        if turns:
+            hold = replace(hold, going_on=GoingOn(turns[-1], f"again-{hold.holder}"))
+            longer = replace(turns[-1], n=hold.n, response=turns[-1].response + "more")
+            await self.writer.append(hold, longer)
+        else:
+            await self.leave(hold)
+
+    async def replace(self, number):
+        hold = await self.writer.hold(key=self.key)
+        await self.writer.append(replace(hold, keep=number), turn_of(hold))
+
+    async def leave(self, hold):
+        hold = hold or await self.writer.hold(key=self.key)
+        await self.writer.store.release(self.key, hold.holder)
+
+    async def delete(self, _):
+        if not await self.writer.missing(self.key):
+            await self.writer.store.delete(self.key)
+
+    async def make(self, _):
+        if await self.writer.missing(self.key):
+            said = [turn_of(Hold(self.key, n, f"made-{n}-{next(self.writer.holders)}")) for n in (1, 2)]
+            await self.writer.store.create(self.key, lasting(), turns=said)
+
+    async def rewind(self, number):
+        """To a turn of the main line or of a branch."""
+        if await self.writer.missing(self.key):
+            return
+        tree = await self.writer.store.tree(self.key)
+        ids = [None, *(one.id for turns in (tree.turns, *(limb.turns for limb in tree.branches)) for one in turns)]
+        graft = rewound(tree, ids[number % len(ids)], 7.5)
+        if graft is not None:
+            assert await self.writer.store.graft(self.key, tree.version, graft, lasting())
+
+    async def _turns(self):
+        return () if await self.writer.missing(self.key) else await self.writer.store.turns(self.key)
+
+    async def check(self, backend):
+        turns = await self._turns()
+        begun = await backend.begin("reader", self.key)
+        await backend.store.release(self.key, "reader")
+        assert begun.turns == turns
+
+
+@pytest.mark.asyncio
+@given(steps=st.lists(st.tuples(STEPS, st.booleans()), min_size=5, max_size=25))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_becomes_of_a_session_a_turn_has_what_is_before_it(backend, steps):
+    store = valkey(backend.url) if backend.url else backend.store
+    world = World(backend, Backend(store, backend.clock), next(KEYS))
+    for (verb, number), looks in steps:
+        await getattr(world, verb)(number)
+        if looks:
+            await world.check(world.reader)
+    await world.check(world.reader)
+    await world.check(world.writer)
+    if backend.url:
+        await store.aclose()
+
+
+def test_the_session_used_longest_ago_is_forgotten_first():
+    known = Known(most=2_000)
+    keys = [SessionKey("local", f"s{n}") for n in range(4)]
+    told = [b'{"v":1,"id":"%d","n":1,"prompt":"%s"' % (n, b"p" * 300) for n in range(4)]
+    lines = [Line(b"a", (), one[:256], 700) for one in told]
+    for key, line in zip(keys[:2], lines, strict=False):
+        known.grown(key, line, b"a", 0, [])
+    known.grown(keys[0], known.line(keys[0]), b"a", 0, [])
+    known.grown(keys[2], lines[2], b"a", 0, [])
+    assert [known.line(key) is not NONE for key in keys] == [True, False, True, False]

@@ -1,0 +1,67 @@
+"""Known: the turns that this process has read, so that a turn of a long session reads only what has been added since."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import records
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...types import SessionKey, Turn
+
+_BYTES: Final = 16 * 2**20  # of JSON; what is made of it takes about four times as much
+_TURN_BYTES: Final = 300  # what a turn takes without a word in it
+_HEAD: Final = 256  # of a turn's JSON: its id and number are in it, so that no other begins alike
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``turns``, oldest first, of a session that was ``named`` so then; ``head`` is how the newest one's JSON begins.
+
+    A session's line gets another name when a turn in it goes or changes: under one name turns are only added.
+    """
+
+    named: bytes
+    turns: tuple[Turn, ...] = ()
+    head: bytes = b""
+    size: int = 0
+
+
+NONE: Final = Line(b"")
+
+
+class Known:
+    """``most`` bytes of JSON are known at a time; the session used longest ago is forgotten first."""
+
+    def __init__(self, most: int = _BYTES) -> None:
+        self._most = most
+        self._lines: OrderedDict[SessionKey, Line] = OrderedDict()
+        self._size = 0
+
+    def line(self, key: SessionKey) -> Line:
+        """Return what is known of a session."""
+        return self._lines.get(key, NONE)
+
+    def grown(self, key: SessionKey, line: Line, named: bytes, stays: int, added: Sequence[Any]) -> tuple[Turn, ...]:
+        """Return a session's turns: of ``line`` the oldest ``stays``, then ``added``, JSON with the newest first."""
+        turns = (*line.turns[:stays], *map(records.load, reversed(added)))
+        if added or named != line.named:
+            size = line.size if stays else 0
+            size += sum(len(one) + _TURN_BYTES for one in added)
+            head = bytes(added[0][:_HEAD]) if added else line.head if stays else b""
+            line = Line(named, turns, head, size)
+        self._keep(key, line)
+        return turns
+
+    def _keep(self, key: SessionKey, line: Line) -> None:
+        self._size -= self._lines.pop(key, NONE).size
+        if not line.named or line.size > self._most:
+            return
+        self._lines[key] = line
+        self._size += line.size
+        while self._size > self._most:
+            self._size -= self._lines.popitem(last=False)[1].size
