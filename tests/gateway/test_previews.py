@@ -1,11 +1,20 @@
 """What a dry run costs nobody, and says it would cost."""
 
+import genai_prices
 import pytest
 
 from tests.gateway.kit import KEY, configured, opened
-from warp_magics.gateway.types import ChatRequest, Form, Parameters
+from warp_magics.gateway.types import ChatRequest, Form, Parameters, Usage
 
 pytestmark = pytest.mark.asyncio
+
+
+def price_of(used):
+    usage = genai_prices.Usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens)
+    return float(genai_prices.calc_price(usage, model_ref="gpt-4o-mini", provider_id="openai").total_price)
+
+
+price_of(Usage(1, 1))  # its data is read now: no test waits for that
 
 
 async def test_the_price_of_what_would_be_sent(tmp_path):
@@ -18,6 +27,7 @@ async def test_the_price_of_what_would_be_sent(tmp_path):
         formed = await gateway.preview(ChatRequest("hello", parameters=Parameters(max_tokens=10), form=schema))
         free = await gateway.preview(ChatRequest("hello", models=("lab:ok",)))
     assert short.model == long.model == "openai:gpt-4o-mini"
+    assert short.cost == pytest.approx(price_of(short.usage))
     assert 0 < short.cost < formed.cost < long.cost < 1
     assert short.usage.input_tokens < 20
     assert free.cost is None
