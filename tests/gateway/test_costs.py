@@ -14,7 +14,7 @@ from tests.stores.backends import lasting
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import SessionKey, Text
 
-DELAY = 0.02  # s a piece: what does not wait for the store is over before the store hears of it
+DELAY = 0.01  # s a piece: what does not wait for the store is over before the store hears of it, and all within WHOLE_SECONDS
 
 
 @pytest.fixture

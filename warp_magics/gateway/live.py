@@ -23,6 +23,8 @@ log = logging.getLogger("warp_magics.streams")
 
 LOG_SECONDS: Final = 0.25
 """A store that takes longer over a batch is waited for no more: the answer goes on unlogged."""
+PACE_SECONDS: Final = 0.01
+"""What comes faster than that is logged, and shown, together: nobody can tell, and each batch costs as much as many words."""
 _AGAIN_SECONDS: Final = 1.0  # as long as a store in trouble is left alone
 _BATCH: Final = 1000  # events; a script takes only so many arguments
 _REST: Final = 4000
@@ -205,15 +207,17 @@ class Live:
     async def _write(self, store: Store, hold: Hold, lives: Lives) -> None:
         """Log batch after batch: while one is on its way, the next gathers."""
         loop = asyncio.get_running_loop()
+        paced = 0.0
         while True:
             await self._more.wait()
-            if self._log_seconds:
-                await self._gathered()
+            pause = self._log_seconds or paced - loop.time()
+            if pause > 0:
+                await self._gathered(pause)
             batch = self._minted[self._logged : self._logged + _BATCH]
             if not batch:
                 self._more.clear()
                 continue
-            patience = loop.call_later(LOG_SECONDS, self._go_unlogged)
+            patience, paced = loop.call_later(LOG_SECONDS, self._go_unlogged), loop.time() + PACE_SECONDS
             try:
                 said = await store.log(hold, batch, lives)
             except StoreUnavailable:
@@ -231,10 +235,10 @@ class Live:
             if said.stop:
                 self.stop()
 
-    async def _gathered(self) -> None:
-        """Wait until enough has come, for no longer than ``log_seconds``: what is over before is logged with its turn."""
+    async def _gathered(self, seconds: float) -> None:
+        """Wait until enough has come, for no longer than ``seconds``: what is over before is logged with its turn."""
         if len(self._minted) - self._logged < _BATCH:
             self._many.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._log_seconds):
+            async with asyncio.timeout(seconds):
                 await self._many.wait()

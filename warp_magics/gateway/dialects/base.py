@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..sse import ServerSentEvent
     from ..types import Attachment, Call, Conversation, Event, Message, Parameters
 
+_LEAST: Final = 4096  # bytes of memory, however few the text has
 _HINTS: Final = ("user", "metadata", "store", "service_tier", "prompt_cache_key", "safety_identifier", "prediction")
 """Parameters that change no answer: nobody misses them where they are left out."""
 
@@ -51,7 +52,7 @@ class WireRequest:
         """
         given = {name: value for name, value in body.items() if value is not None}
         try:
-            written = orjson.dumps(_merged(given, conversation.body))
+            written = dumped(_merged(given, conversation.body))
         except TypeError as error:
             raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from None
         accept = "text/event-stream" if conversation.stream else "application/json"
@@ -61,6 +62,12 @@ class WireRequest:
             {"content-type": "application/json", "accept": accept, **headers},
             tuple(warnings),
         )
+
+
+def dumped(value: object) -> bytes:
+    """Return ``value`` as JSON that is kept for a while: what orjson gives takes 4 KiB at least. Raises TypeError."""
+    data = orjson.dumps(value)
+    return bytes(memoryview(data)) if len(data) < _LEAST else data
 
 
 class StreamDecoder(Protocol):

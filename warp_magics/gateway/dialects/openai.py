@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ..types import Event, Message, Reasoning, Result, Text, Usage
-from .base import Dialect, StreamDecoder, WireRequest, left_out, unsaid, with_schema
+from .base import Dialect, StreamDecoder, WireRequest, dumped, left_out, unsaid, with_schema
 from .openai_errors import error_of, error_within
 from .reading import JsonDecoder, count, json_object, read_whole, words
 
@@ -196,7 +196,7 @@ def _written(message: Message) -> dict[str, Any] | orjson.Fragment:
     """Return a message of a text alone as JSON, the same for all servers, and have it remember that."""
     said = {"role": message.role, "content": message.text}
     try:
-        written = orjson.Fragment(orjson.dumps(said))
+        written = orjson.Fragment(dumped(said))
     except TypeError:
         return said  # no JSON: refused with its request
     object.__setattr__(message, "written", written)
