@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -11,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,16 +63,18 @@ def measured(
             return gateways.Place(top / name, provider, store, peers)
 
         found: list[Gateway] = [opened.enter_context(gateways.alone(place("alone")))]
-        found += opened.enter_context(gateways.jupyter(place("jupyter")))
+        found += opened.enter_context(gateways.jupyter(place("jupyter"), found[0]))
+        found[0] = dataclasses.replace(found[0], other=found[1])
         if peers:
             makers = (gateways.ai_warp, partial(gateways.ai_warp, memory=True), gateways.portkey, gateways.litellm)
             found += [opened.enter_context(maker(place(f"peer{n}"))) for n, maker in enumerate(makers)]
+        time.sleep(2)  # whatever they start with is over
         idle = {one.name: one.process.memory() for one in found}
         for number in range(given.rounds + 1):
             for case in _chosen(given.only):
                 for gateway in found:
-                    if number == 0 and case.once:
-                        continue  # nothing to warm up
+                    if (number == 0 and case.each) or (case.is_ours and gateway.config is None):
+                        continue  # nothing to warm up, or not to be asked for
                     said = run(gateway, case, watch, top / "load.log")
                     if number:
                         seen.setdefault(case.name, {}).setdefault(gateway.name, []).append(said)
@@ -92,7 +96,7 @@ def table(seen: dict[str, dict[str, list[dict[str, Any]]]], to: str) -> str:
         for name, rounds in of.items():
             middle = {key: statistics.median(one[key] for one in rounds) for key in (*FIGURES, "busy", "rest")}
             rates = [one["per_second"] for one in rounds]
-            others = [one["per_second"] for one in of[to]]
+            others = [one["per_second"] for one in of.get(to, rounds)]
             ratio = statistics.median(one / other if other else 0.0 for one, other in zip(rates, others, strict=True))
             failed = sum(one["failures"] for one in rounds)
             rows.append(

@@ -59,6 +59,10 @@ class Gateway:
     headers: tuple[str, ...] = ()
     whole_end: str = ""
     stream_end: str = ""
+    config: Path | None = None
+    """Of ours, its configuration."""
+    other: Gateway | None = None
+    """One over the same store."""
 
     def url(self, kind: str) -> str:
         """Return where it is asked for a ``prompt`` or a ``stream``."""
@@ -86,12 +90,12 @@ def alone(place: Place) -> Iterator[Gateway]:
         token = (place.folder / "token").read_text().strip()
         yield Gateway(
             "Warp alone", base, _PATHS, process, _ours,
-            (f"Authorization: Bearer {token}",), '"result":', "event: end",
+            (f"Authorization: Bearer {token}",), '"result":', "event: end", config,
         )  # fmt: skip
 
 
 @contextlib.contextmanager
-def jupyter(place: Place) -> Iterator[tuple[Gateway, Gateway]]:
+def jupyter(place: Place, other: Gateway) -> Iterator[tuple[Gateway, Gateway]]:
     """Ours inside a Jupyter Server, and a bare handler there that passes on what the provider says."""
     config, port, token = _write_config(place), free_port(), secrets.token_hex(16)
     extensions = {"ServerApp": {"jpserver_extensions": {"jupyter_server_ext": True, "benchmarks.baseline": True}}}
@@ -113,8 +117,9 @@ def jupyter(place: Place) -> Iterator[tuple[Gateway, Gateway]]:
         base, headers = f"http://127.0.0.1:{port}/", (f"Authorization: token {token}",)
         until_up(f"{base}warp/api/v1/health/live", process)
         ours = Gateway(
-            "Warp in Jupyter", f"{base}warp/api/v1/", _PATHS, process, _ours, headers, '"result":', "event: end"
-        )
+            "Warp in Jupyter", f"{base}warp/api/v1/", _PATHS, process, _ours, headers, '"result":', "event: end",
+            config, other,
+        )  # fmt: skip
         bare = Gateway(
             "bare Jupyter handler", f"{base}bench/", {"prompt": "proxy", "stream": "proxy"}, process, _openai, headers,
             '"choices"', "[DONE]",

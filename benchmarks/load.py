@@ -1,7 +1,8 @@
 """Asks a server the same thing over and over, and prints how long that took, as JSON; costs next to nothing itself.
 
-``python -m benchmarks.load URL BODY --connections 16 --seconds 4 [--header 'Name: value'] [--hold]``. One raw HTTP/1.1
-connection for each asker, which asks anew once it has its answer. ``--hold`` asks once for each and counts the whole ones.
+``python -m benchmarks.load URL BODY --connections 16 --seconds 4 [--header 'Name: value'] [--each N]``. One raw HTTP/1.1
+connection for each asker, which asks anew once it has its answer, ``--each`` so often and then no more. A list of bodies has
+one for each connection; without a body it is a GET.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ class Asker(asyncio.Protocol):
         done: asyncio.Future[None],
         again: Callable[[], None],
         *,
-        once: bool,
+        each: int,
         end: bytes,
     ) -> None:
         self.again = again
+        self.left_to_ask = each or math.inf
         self.request = request
         self.tally = tally
         self.done = done
-        self.once = once
         self.end = end
         self.asked = 0.0
         self.reset()
@@ -78,6 +79,7 @@ class Asker(asyncio.Protocol):
     def ask(self) -> None:
         self.reset()
         self.asked = time.perf_counter()
+        self.left_to_ask -= 1
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +115,7 @@ class Asker(asyncio.Protocol):
 
     @property
     def is_over(self) -> bool:
-        return self.once or time.perf_counter() >= self.tally.until
+        return self.left_to_ask <= 0 or (self.left_to_ask == math.inf and time.perf_counter() >= self.tally.until)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.status and self.end and self.end in self.tail:
@@ -135,8 +137,8 @@ def request_of(url: str, body: bytes, headers: list[str]) -> bytes:
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-async def run(url: str, requests: list[bytes], *, seconds: float, once: bool = False, end: bytes = b"") -> Tally:
-    """Ask with each of ``requests`` on a connection of its own for ``seconds``, or once."""
+async def run(url: str, requests: list[bytes], *, seconds: float, each: int = 0, end: bytes = b"") -> Tally:
+    """Ask with each of ``requests`` on a connection of its own for ``seconds``, or ``each`` so often."""
     loop, parts = asyncio.get_running_loop(), urlsplit(url)
     tally = Tally(time.perf_counter() + seconds)
     over: list[asyncio.Future[None]] = []
@@ -150,7 +152,7 @@ async def run(url: str, requests: list[bytes], *, seconds: float, once: bool = F
 
     async def opened(request: bytes, done: asyncio.Future[None]) -> None:
         def asker() -> Asker:
-            return Asker(request, tally, done, lambda: open_one(request, done), once=once, end=end)
+            return Asker(request, tally, done, lambda: open_one(request, done), each=each, end=end)
 
         try:
             await loop.create_connection(asker, parts.hostname, parts.port)
@@ -184,16 +186,17 @@ def told(tally: Tally, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
-    parser.add_argument("body", help="JSON")
+    parser.add_argument("body", help="JSON, a list for one each")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--header", action="append", default=[])
-    parser.add_argument("--hold", action="store_true")
+    parser.add_argument("--each", type=int, default=0)
     parser.add_argument("--end", default="", help="what the last bytes of a good answer hold")
     said = parser.parse_args()
-    requests = [request_of(said.url, said.body.encode(), said.header)] * said.connections
+    bodies = json.loads(said.body) if said.body.startswith("[") else [said.body] * said.connections
+    requests = [request_of(said.url, body.encode(), said.header) for body in bodies]
     began, spent = time.perf_counter(), time.process_time()
-    asked = run(said.url, requests, seconds=said.seconds, once=said.hold, end=said.end.encode())
+    asked = run(said.url, requests, seconds=said.seconds, each=said.each, end=said.end.encode())
     tally = uvloop.run(asked)
     seconds, spent = time.perf_counter() - began, time.process_time() - spent
     print(json.dumps(told(tally, seconds) | {"seconds": seconds, "own_share": spent / seconds}))

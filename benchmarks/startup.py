@@ -31,18 +31,19 @@ print(json.dumps({'load_ext_ms': loaded * 1000, 'load_ext_mb': more, 'first_ms':
 """
 _SERVER = """
 import time
-began = time.perf_counter()
+began = time.process_time()
 from jupyter_server.serverapp import ServerApp
 app = ServerApp(jpserver_extensions={'jupyter_server_ext': %s}, port=0, token='x', allow_root=True)
 app.initialize(argv=[])
-print((time.perf_counter() - began) * 1000)
+print((time.process_time() - began) * 1000)
 """
+"""In CPU time: what the disk and others on the machine add is a hundred times what is looked for."""
 WHAT = {
     "load_ext_ms": "`import warp_magics` and `%load_ext`, ms",
     "load_ext_mb": "the same, MB",
     "first_ms": "first `%%warp` on the demo provider, ms",
     "later_ms": "a later one, ms",
-    "extension_ms": "the extension's share of a Jupyter Server's start, ms",
+    "extension_ms": "the extension's share of a Jupyter Server's start, ms of CPU time",
 }
 
 
@@ -63,7 +64,7 @@ def _once() -> dict[str, float]:
             "JUPYTER_CONFIG_DIR": folder,
         }
         said: dict[str, float] = json.loads(_printed(_TIMED, env))
-        with_ours, without = (float(_printed(_SERVER % on, env)) for on in (True, False))
+        with_ours, without = (min(float(_printed(_SERVER % on, env)) for _ in range(3)) for on in (True, False))
     return said | {"extension_ms": with_ours - without}
 
 

@@ -14,8 +14,8 @@ from warp_magics.gateway import errors, wire
 
 from ..rest import bounds
 from ..rest.messages import EventStream, Request, Response, error_response
-from ..rest.openai_api import shaped
 from ..rest.routes import allowed, match, path_of, read_query, unmatched
+from ..rest.shapes import shaped
 from .cors import SAFE_HEADERS, Cors
 
 if TYPE_CHECKING:

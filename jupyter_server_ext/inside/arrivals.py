@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from warp_magics.gateway import errors, wire
 
 from ..rest.messages import Response, error_response
-from ..rest.openai_api import BELOW, shaped
+from ..rest.shapes import OPENAI, shaped
 from .bodies import Body, hang_up, has_body
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Arrivals(APIHandler):
         message = _told(status, error)
         if status == http.HTTPStatus.FORBIDDEN and not getattr(self, "_jupyter_current_user", None):
             message = "Not signed in. Send the header `Authorization: Bearer TOKEN` with the server's token."
-            if self.below.startswith(BELOW):  # by this status OpenAI's clients know a wrong key
+            if self.below.startswith(OPENAI):  # by this status OpenAI's clients know a wrong key
                 status = http.HTTPStatus.UNAUTHORIZED
         return shaped(self.below, Response({"code": _code(status), "message": message}, status))
 

@@ -19,7 +19,7 @@ from ..rest import routes
 from ..rest.bounds import READER_SECONDS
 from ..rest.endpoints import live
 from ..rest.messages import EventStream, Request, Response, error_response
-from ..rest.openai_api import shaped
+from ..rest.shapes import shaped
 from .arrivals import RESOURCE, Arrivals
 from .bodies import close, has_body
 

@@ -9,7 +9,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from warp_magics.gateway import Started, check_session_id, errors, wire
+from warp_magics import gateway as core
+from warp_magics.gateway import errors, wire
 
 from . import feeds
 from .askings import Askings
@@ -20,7 +21,7 @@ from .messages import EventStream, Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from warp_magics.gateway import Begun, ChatRequest, ChatResponse, Gateway
+    from warp_magics.gateway import Begun, ChatRequest, ChatResponse, Gateway, Started
 
     from .chunks import T
     from .messages import Request
@@ -90,10 +91,10 @@ class Endpoints:
             return await self._followed(asked.owner, _stream_of(asked.session_id, seen), seen)
         if request.prefers("respond-async"):
             return self._begun(await self.gateway.begin(asked))
-        known = {self.session_header: check_session_id(asked.session_id)} if asked.session_id else {}
+        known = {self.session_header: core.check_session_id(asked.session_id)} if asked.session_id else {}
         pump = Pump.of(self.gateway.stream(asked))
         begun = await self.first(pump)
-        headers = self.told(begun) if isinstance(begun, Started) else known
+        headers = self.told(begun) if isinstance(begun, core.Started) else known
         return self.event_stream(pump, begun, wire.event_bytes, headers, resumable=False)
 
     def _begun(self, begun: Begun) -> Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from warp_magics.gateway import comment, encode_line, errors, merge, wire
+from warp_magics import gateway as core
+from warp_magics.gateway import comment, encode_line, errors, wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ async def write(
     async def tell(told: Told | None) -> None:
         await put(_PING if told is None else _bytes(told))
 
-    await merge(gateway, owner, sessions, after, tell)
+    await core.merge(gateway, owner, sessions, after, tell)
 
 
 def _bytes(told: Told) -> bytes:

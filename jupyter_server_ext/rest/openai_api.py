@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from .endpoints import Endpoints
     from .messages import EventStream, Request
 
-BELOW: Final = "v1/"
-"""Where these paths begin, below ``warp/``."""
 _RETRY: Final = "x-stainless-retry-count"
 """The header in which OpenAI's clients say how often they have asked already, by themselves."""
 
@@ -92,16 +90,6 @@ async def model(endpoints: Endpoints, request: Request, name: str) -> Response: 
         if one["id"] == name:
             return Response(one)
     raise errors.UnknownModel(f"No model {name[:100]!r} is configured.")
-
-
-def shaped(path: str, answer: Response) -> Response:
-    """Return an answer to ``path`` (below ``warp/``), an error of these paths as OpenAI's clients read it."""
-    told = answer.body
-    if not (path.startswith(BELOW) and isinstance(told, dict) and "code" in told and "message" in told):
-        return answer
-    body, status = wire.openai_error(told, answer.status)
-    advice = {"x-should-retry": "false"} if errors.lasts(str(told["code"])) else {}
-    return Response(body, status, {**answer.headers, **advice})
 
 
 async def _in_session(

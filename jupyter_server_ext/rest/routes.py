@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, unquote
 
 from warp_magics.gateway import errors
 
-from . import openai_api
 from .endpoints import Endpoints, live
 from .messages import Response, error_response
 
@@ -49,6 +48,18 @@ def _camel(name: str) -> str:
 
 
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>[^()]*\)")
+
+
+def _openai(name: str) -> Callable[..., Awaitable[Response | EventStream]]:
+    """Return what answers one of the OpenAI paths, loaded when one of them is first asked for."""
+
+    async def call(endpoints: Endpoints, request: Request, **groups: str) -> Response | EventStream:
+        from . import openai_api
+
+        answer: Response | EventStream = await getattr(openai_api, name)(endpoints, request, **groups)
+        return answer
+
+    return call
 
 
 async def _openapi(_: object, request: Request) -> Response:  # noqa: ARG001 - the same for every user
@@ -91,9 +102,9 @@ ROUTES: Final = (
     Route("GET", r"api/v1/events", Endpoints.events, "read"),
     Route("GET", r"api/v1/models", Endpoints.models, "read"),
     Route("GET", r"api/v1/usage", Endpoints.usage, "read"),
-    Route("POST", r"v1/chat/completions", openai_api.chat_completions, "write"),
-    Route("GET", r"v1/models", openai_api.models, "read"),
-    Route("GET", r"v1/models/(?P<name>.+)", openai_api.model, "read"),
+    Route("POST", r"v1/chat/completions", _openai("chat_completions"), "write"),
+    Route("GET", r"v1/models", _openai("models"), "read"),
+    Route("GET", r"v1/models/(?P<name>.+)", _openai("model"), "read"),
     Route("GET", r"api/v1/health/live", live, "read", open=True, gateway=False),
     Route("GET", r"api/v1/health/ready", Endpoints.ready, "read", open=True),
     Route("GET", r"metrics", Endpoints.metrics, "read"),

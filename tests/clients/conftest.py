@@ -67,7 +67,7 @@ def alone(config: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def jupyter(config: Path) -> Iterator[Any]:
-    with running_jupyter(config.parent / "jupyter", {"WARP_CONFIG": str(config)}) as server:
+    with running_jupyter(config.parent / "jupyter", {"WARP_CONFIG": str(config)}, counted=False) as server:
         yield server
 
 

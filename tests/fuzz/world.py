@@ -35,7 +35,7 @@ def target(server: str, base_url: str, folder: Path) -> Iterator[Target]:
     config.write_text(TOML.format(base_url=base_url), "utf-8")
     env = {"WARP_CONFIG": str(config)}
     if server == "jupyter":
-        with running_jupyter(folder / "one", env) as jupyter:
+        with running_jupyter(folder / "one", env, counted=False) as jupyter:
             yield Target(jupyter.warp, jupyter.token)
     else:
         with running_alone(folder / "one", env) as alone:

@@ -182,6 +182,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/rest/metrics",
                 "jupyter_server_ext/rest/askings",
                 "jupyter_server_ext/rest/endpoints",
+                "jupyter_server_ext/rest/shapes",
                 "jupyter_server_ext/rest/overlap",
                 "jupyter_server_ext/rest/openai_api",
                 "jupyter_server_ext/rest/routes",

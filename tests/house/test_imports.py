@@ -66,6 +66,16 @@ def test_the_server_extension_says_its_name_without_loading_the_gateway():
     assert not loaded & HEAVY
 
 
+def test_the_server_extension_starts_without_loading_what_answers():
+    server = "import jupyter_server.serverapp, jupyter_server.extension.application, jupyter_server.auth.decorator"
+    code = "import jupyter_server_ext.extension, jupyter_server_ext.inside.handlers, sys\n"
+    answering = ("base", "config", "local", "prompt", "router", "stores", "streams", "turns", "types", "wire.bodies")
+    code += f"assert not {{f'warp_magics.gateway.{{name}}' for name in {answering}}} & set(sys.modules)"
+    loaded, _ = fresh(code, before=server)
+    assert "jupyter_server_ext" in loaded
+    assert not loaded & HEAVY
+
+
 @pytest.mark.parametrize("module", ["warp_magics", "warp_magics.gateway"])
 def test_every_public_name_is_there(module):
     face = importlib.import_module(module)

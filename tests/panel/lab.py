@@ -59,14 +59,19 @@ def settings(folder: Path, theme: str) -> dict[str, str]:
 def running_lab(
     folder: Path, base_url: str, *, toml: str = TOML, rest: bool = True, theme: str = "light", **env: str
 ) -> Iterator[JupyterProcess]:
-    """A Jupyter Server with front ends; without `rest` our extension is off, and kernels have a gateway of their own."""
+    """A Jupyter Server with front ends; without `rest` our extension is off, and kernels have a gateway of their own.
+
+    Its coverage is not counted: what runs in it runs without a browser, too.
+    """
     (folder / "warp.toml").write_text(toml.format(base_url=base_url))
     told = {"WARP_CONFIG": str(folder / "warp.toml"), "LAB_API_KEY": KEY, **settings(folder, theme), **env}
     (folder / "config").mkdir(exist_ok=True)
     if not rest:
         off = {"ServerApp": {"jpserver_extensions": {"jupyter_server_ext": False}}}
         (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(off))
-    with running_jupyter(folder / "one", told, alive="warp/api/v1/health/live" if rest else "api") as server:
+    with running_jupyter(
+        folder / "one", told, alive="warp/api/v1/health/live" if rest else "api", counted=False
+    ) as server:
         yield server
 
 

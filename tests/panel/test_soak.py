@@ -26,7 +26,7 @@ def measured(front):
 
 
 def test_two_hundred_turns_cost_no_more_than_fifty(front, lab, way):
-    lab.script(f"soak@{way}", Reply(chunks=[RICH[at : at + 20] for at in range(0, len(RICH), 20)]))
+    lab.script(f"soak@{way}", Reply(chunks=[RICH[at : at + 100] for at in range(0, len(RICH), 100)]))
     panel = front.panel(f"soak-{way}", f"lab:soak@{way}")
     ask = """async ([name, count]) => {
         const root = [...document.querySelectorAll('.warp-root')].at(-1);

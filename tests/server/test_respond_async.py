@@ -6,6 +6,7 @@ from urllib.parse import urljoin
 import pytest
 
 from tests.fakes.provider import Fault, Reply, refused_url
+from tests.gateway.kit import until
 from tests.server.conftest import event_of
 from tests.server.places import owners
 
@@ -118,6 +119,8 @@ async def test_who_leaves_the_line_has_asked_nothing(open_place, fake):
     reader, _ = await in_line(place, b"second")
     fake.release()
     assert b" 202 " in await reader.readline()
+    await until(lambda: len(fake.requests) == 2)
+    fake.release()
     await events(place, "api/v1/streams/s~2")
     turns = (await place.ask("ada", "GET", "api/v1/sessions/s/history")).json()["turns"]
     assert [turn["prompt"] for turn in turns] == ["Hello", "second"]

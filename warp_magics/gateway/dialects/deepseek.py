@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .openai import Decoder, OpenAI
+from .openai import OpenAI
+from .openai_stream import Decoder
 from .reading import read_whole
 
 if TYPE_CHECKING:
