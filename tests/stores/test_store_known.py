@@ -11,7 +11,8 @@ from tests.gateway.kit import valkey
 from tests.stores.backends import Backend, lasting, turn_of
 from warp_magics.gateway.branches import rewound
 from warp_magics.gateway.stores.base import GoingOn, Hold
-from warp_magics.gateway.stores.valkey.known import NONE, Known, Line
+from warp_magics.gateway.stores.records import dump
+from warp_magics.gateway.stores.valkey.known import NONE, Known
 from warp_magics.gateway.types import SessionKey
 
 KEYS = (SessionKey("known", f"s{n}") for n in itertools.count())  # each example has a session of its own
@@ -95,12 +96,12 @@ async def test_whatever_becomes_of_a_session_a_turn_has_what_is_before_it(backen
 
 
 def test_the_session_used_longest_ago_is_forgotten_first():
-    known = Known(most=2_000)
+    known = Known(most=6_000)
     keys = [SessionKey("local", f"s{n}") for n in range(4)]
-    told = [b'{"v":1,"id":"%d","n":1,"prompt":"%s"' % (n, b"p" * 300) for n in range(4)]
-    lines = [Line(b"a", (), one[:256], 700) for one in told]
-    for key, line in zip(keys[:2], lines, strict=False):
-        known.grown(key, line, b"a", 0, [])
-    known.grown(keys[0], known.line(keys[0]), b"a", 0, [])
-    known.grown(keys[2], lines[2], b"a", 0, [])
-    assert [known.line(key) is not NONE for key in keys] == [True, False, True, False]
+    said = [dump(turn_of(Hold(key, 1, "holder"), "p" * 100)) for key in keys]
+    for key, one in zip(keys[:2], said, strict=False):
+        known.grown(key, NONE, b"a", 0, [one])
+    known.grown(keys[0], known.line(keys[0]), b"a", 1, [])
+    known.grown(keys[2], NONE, b"a", 0, [said[2]])
+    known.grown(keys[3], NONE, b"a", 0, [])
+    assert [len(known.line(key).turns) for key in keys] == [1, 0, 1, 0]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from ...types import SessionKey, Turn
 
-_BYTES: Final = 16 * 2**20  # of JSON; what is made of it takes about four times as much
-_TURN_BYTES: Final = 300  # what a turn takes without a word in it
+_BYTES: Final = 32 * 2**20
+_TURN_BYTES: Final = 2000  # what a turn takes besides its texts, those of the messages that are made of it included
 _HEAD: Final = 256  # of a turn's JSON: its id and number are in it, so that no other begins alike
 
 
@@ -35,7 +35,7 @@ NONE: Final = Line(b"")
 
 
 class Known:
-    """``most`` bytes of JSON are known at a time; the session used longest ago is forgotten first."""
+    """About ``most`` bytes are known at a time; the session used longest ago is forgotten first."""
 
     def __init__(self, most: int = _BYTES) -> None:
         self._most = most
@@ -51,7 +51,7 @@ class Known:
         turns = (*line.turns[:stays], *map(records.load, reversed(added)))
         if added or named != line.named:
             size = line.size if stays else 0
-            size += sum(len(one) + _TURN_BYTES for one in added)
+            size += sum(2 * len(one) + _TURN_BYTES for one in added)
             head = bytes(added[0][:_HEAD]) if added else line.head if stays else b""
             line = Line(named, turns, head, size)
         self._keep(key, line)
@@ -59,7 +59,7 @@ class Known:
 
     def _keep(self, key: SessionKey, line: Line) -> None:
         self._size -= self._lines.pop(key, NONE).size
-        if not line.named or line.size > self._most:
+        if not line.turns or line.size > self._most:  # most sessions have one turn, of which nobody reads again
             return
         self._lines[key] = line
         self._size += line.size
