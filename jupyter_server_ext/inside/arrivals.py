@@ -156,8 +156,16 @@ class Arrivals(APIHandler):
                 status = http.HTTPStatus.UNAUTHORIZED
         return shaped(self.below, Response({"code": _code(status), "message": message}, status))
 
+    def on_connection_close(self) -> None:
+        """Wait for nothing more of a sender who has left."""
+        if self._body is not None:
+            self._body.has_come()
+        super().on_connection_close()
+
     def on_finish(self) -> None:
         """Count the request."""
+        if self._body is not None:
+            self._body.has_come()
         self._count()
         super().on_finish()
 

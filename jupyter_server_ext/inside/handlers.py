@@ -52,6 +52,8 @@ class WarpHandler(Arrivals):
 
     async def run(self, route: Route, groups: Mapping[str, str]) -> None:
         """Answer with what the route returns or raises."""
+        if self._body is not None:
+            self._body.has_come()
         await self._run(self._answered(route, groups))
 
     async def _run(self, answering: Coroutine[Any, Any, Response | EventStream | Passed]) -> None:
@@ -158,9 +160,13 @@ class WarpHandler(Arrivals):
 
     async def _flush(self) -> None:
         """Wait until the reader has taken what was written; one that takes nothing is let go."""
+        flushed: asyncio.Future[None] = self.flush()
         try:
-            async with asyncio.timeout(READER_SECONDS):
-                await self.flush()
+            if not flushed.done():  # as almost always: what was written is on its way
+                async with asyncio.timeout(READER_SECONDS):
+                    await flushed
+            else:
+                flushed.result()
         except TimeoutError:
             close(self.request)
             raise StreamClosedError from None

@@ -62,13 +62,17 @@ class Cache:
         await self._prices.ready([model])
         return replace(said, cost=self._prices.cost(model, said.usage))
 
-    def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+    def answer(
+        self, request: ChatRequest, turns: Sequence[Turn], course: Course
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield the events of one answer as ``Router.answer`` does, from the cache where that may be and holds it."""
         if policy.reads_cache(request, enabled=self._config.cache.enabled):
             return self._cached(request, turns, course)
         return self._router.answer(request, turns, course)
 
-    async def _cached(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+    async def _cached(
+        self, request: ChatRequest, turns: Sequence[Turn], course: Course
+    ) -> AsyncGenerator[Sequence[Event], None]:
         digest = self._digest(request, turns)
         held = await self._recalled(request.owner, digest, course.turn_id)
         if isinstance(held, bytes):
@@ -78,8 +82,8 @@ class Cache:
         else:
             events = self._router.answer(request, turns, course)
         async with contextlib.aclosing(events):
-            async for event in events:
-                yield event
+            async for batch in events:
+                yield batch
 
     async def _recalled(self, owner: str, digest: str, holder: str) -> bytes | str | None:
         """Return the answer, or "lead" once it is ours to make; None without a store."""
@@ -94,30 +98,20 @@ class Cache:
             await self._chances.sleep(pause)
             pause = min(_LONGEST_POLL, 2 * pause)
 
-    async def _again(self, held: bytes, course: Course) -> AsyncGenerator[Event, None]:
+    async def _again(self, held: bytes, course: Course) -> AsyncGenerator[Sequence[Event], None]:
         *events, last = load_events(held, 1, 0)
         now = self._chances.clock()
-        for event in events:
-            told = course.told(event, now)
-            if told is not None:
-                yield told
+        yield [told for event in events if (told := course.seen(event, now)) is not None]
         if isinstance(last, Ended):
             said = last.response
             course.route.append(Attempt(said.model, HIT, now - course.since))
             tell(log, "cache_hit", model=said.model, turn=course.turn_id)
-            yield Ended(
-                replace(
-                    said,
-                    usage=Usage(),
-                    cost=0.0,
-                    route=tuple(course.route),
-                    first_token=course.first_token,
-                )
-            )
+            again = replace(said, usage=Usage(), cost=0.0, route=tuple(course.route), first_token=course.first_token)
+            yield [Ended(again)]
 
     async def _made(
         self, request: ChatRequest, turns: Sequence[Turn], course: Course, digest: str
-    ) -> AsyncGenerator[Event, None]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Make the answer that others wait for; whoever is stopped before its end passes that on to them."""
         made: list[Event] = []
         whole = False
@@ -126,13 +120,14 @@ class Cache:
                 self._leading(request.owner, digest, course.turn_id),
                 contextlib.aclosing(self._router.answer(request, turns, course)) as events,
             ):
-                async for event in events:
-                    made.append(event)
-                    if isinstance(event, Restarted):
-                        del made[1:]
-                    if isinstance(event, Ended) and event.response.result in _KEPT:
+                async for batch in events:
+                    for event in batch:
+                        made.append(event)
+                        if isinstance(event, Restarted):
+                            del made[1:]
+                    if isinstance(last := made[-1], Ended) and last.response.result in _KEPT:
                         whole = await self._remember(request.owner, digest, course.turn_id, made)
-                    yield event
+                    yield batch
         finally:
             if not whole:
                 with contextlib.suppress(StoreUnavailable):  # the lease ends by itself

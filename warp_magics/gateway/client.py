@@ -165,6 +165,7 @@ async def _streamed(
         batch, error = _decoded(lines, decoder, chunk)
         if batch:
             yield batch
+            answer.gather()  # the first word waits for nobody
         if error is not None:
             raise error
         if batch or decoder.pieces > before:

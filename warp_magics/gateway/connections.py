@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError)
 _KEEP_ALIVE_SECONDS: Final = 60.0
+PACE_SECONDS: Final = 0.01
+"""Words that come faster are read together: nobody can tell, and a piece costs as much as many words, all the way out."""
 _LARGE: Final = 2**20
 
 
@@ -43,6 +45,9 @@ class Answer(Protocol):
 
     def due(self, when: float | None, error: type[ProviderError]) -> None:
         """Have what is being read, now or next, end with ``error`` at the loop's time ``when``; None: never."""
+
+    def gather(self) -> None:
+        """Have ``more`` return no oftener than each PACE_SECONDS from now on."""
 
     async def more(self) -> bytes:
         """Return what has come of the body, b"" at its end; raises StreamBroken, and what ``due`` says."""
@@ -150,6 +155,10 @@ class _HttpAnswer:
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
         self._rang: type[ProviderError] | None = None
+        self._gathers = False
+        self._together_until = 0.0
+        self._broke: ProviderError | None = None
+        """What went wrong behind what was returned."""
 
     @property
     def status(self) -> int:
@@ -179,7 +188,33 @@ class _HttpAnswer:
         self._rang = self._late
         self._response.close()  # whoever reads is told
 
+    def gather(self) -> None:
+        self._gathers = True
+
     async def more(self) -> bytes:
+        if self._broke is not None:
+            raise self._broke
+        data = await self._any()
+        if self._gathers and data:
+            if self._loop.time() < self._together_until:
+                data += await self._rest()
+            self._together_until = self._loop.time() + PACE_SECONDS
+        return data
+
+    async def _rest(self) -> bytes:
+        """Return what else comes in time; what goes wrong meanwhile takes nothing away of it."""
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout_at(self._together_until):
+                while data := await self._any():
+                    parts.append(data)
+        except TimeoutError:
+            pass
+        except ProviderError as error:
+            self._broke = error
+        return b"".join(parts)
+
+    async def _any(self) -> bytes:
         try:
             return await self._response.content.readany()
         except _FOREIGN as error:
@@ -260,6 +295,9 @@ class _Played:
 
     def due(self, when: float | None, error: type[ProviderError]) -> None:
         self._due, self._late = when, error
+
+    def gather(self) -> None:
+        pass  # it comes as it is played
 
     async def more(self) -> bytes:
         async with deadline(self._due, self._late):

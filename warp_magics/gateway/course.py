@@ -11,7 +11,7 @@ from .types import Attempt, Ended, Restarted, Result, Started, Text, ToolCall
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .errors import ProviderError, WarpError
     from .types import ChatResponse, Cooldown, Event, Model
@@ -71,7 +71,25 @@ class Course:
 
     # -- events ------------------------------------------------------------------------------------
 
-    def told(self, event: Event, now: float) -> Event | None:
+    def told(
+        self, batch: Sequence[Event], now: float, began: float, *, wants_value: bool
+    ) -> tuple[list[Event], Diverged | None]:
+        """Return what of ``batch``, of a try that ``began`` then, the reader is to see, and whether it goes wrong behind that.
+
+        Its Ended has the whole answer, but for its cost.
+        """
+        told: list[Event] = []
+        try:
+            for event in batch:
+                if isinstance(event, Ended):
+                    told.append(self._ended(event, now, began, wants_value=wants_value))
+                elif (seen := self.seen(event, now)) is not None:
+                    told.append(seen)
+        except Diverged as diverged:
+            return told, diverged
+        return told, None
+
+    def seen(self, event: Event, now: float) -> Event | None:
         """Return ``event`` as the reader is to see it, None where he saw it before; raises Diverged. Ended is not for it."""
         if isinstance(event, Started):
             return self._started(event, now)
@@ -109,7 +127,7 @@ class Course:
             raise Diverged
         return event
 
-    def ended(self, event: Ended, now: float, began: float, *, wants_value: bool) -> Ended:
+    def _ended(self, event: Ended, now: float, began: float, *, wants_value: bool) -> Ended:
         """Return ``event`` with the whole answer, but for its cost; raises Diverged where it is less than was shown."""
         said: ChatResponse = event.response
         if self.broken and self._splice is not None and not self._splice.caught_up:

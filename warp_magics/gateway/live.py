@@ -23,8 +23,6 @@ log = logging.getLogger("warp_magics.streams")
 
 LOG_SECONDS: Final = 0.25
 """A store that takes longer over a batch is waited for no more: the answer goes on unlogged."""
-PACE_SECONDS: Final = 0.01
-"""What comes faster than that is logged, and shown, together: nobody can tell, and each batch costs as much as many words."""
 _AGAIN_SECONDS: Final = 1.0  # as long as a store in trouble is left alone
 _BATCH: Final = 1000  # events; a script takes only so many arguments
 _REST: Final = 4000
@@ -57,9 +55,7 @@ class Shown:
         if self._error or self.ended:
             waiting += self._patient
             self._patient = []
-        for one in waiting:
-            if not one.done():
-                one.set_result(None)
+        _wake(waiting)
 
     @property
     def ended(self) -> bool:
@@ -88,6 +84,12 @@ class Shown:
         if self._error is not None:
             raise self._error
         return self.events[-1]
+
+
+def _wake(waiting: list[asyncio.Future[None]]) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_result(None)
 
 
 async def _woken(waiting: list[asyncio.Future[None]]) -> None:
@@ -128,6 +130,7 @@ class Live:
         self._minted: list[Event] = []
         self._logged = 0
         self._more = asyncio.Event()
+        self._held_up: list[asyncio.Future[None]] = []
         self._many = asyncio.Event()
         """Set once so much waits to be logged that it is logged at once."""
         self._writing: asyncio.Task[None] | None = None
@@ -138,6 +141,7 @@ class Live:
         if opened.hold is not None:
             self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
             self._writing = asyncio.create_task(self._write(store, opened.hold, lives))
+            self._writing.add_done_callback(lambda _: self._go_on())
         self.placed.set()
 
     def is_elsewhere(self, begun: Begun) -> None:
@@ -145,9 +149,12 @@ class Live:
         self.begun, self.made_as = begun, begun.stream_id
         self.placed.set()
 
-    def put(self, event: Event) -> None:
-        """Give ``event`` the next id and show it as soon as it may be seen."""
-        self._minted.append(self.named(event))
+    def put(self, events: Sequence[Event]) -> None:
+        """Give ``events`` the next ids and show them as soon as they may be seen."""
+        if not events:
+            return
+        for event in events:
+            self._minted.append(self.named(event))
         if self._writing is None or self.unlogged:
             self._show(len(self._minted))
         self._more.set()
@@ -174,13 +181,18 @@ class Live:
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
-        self.put(event)
+        self.put([event])
         self.placed.set()
 
-    @property
-    def behind(self) -> bool:
-        """True while many events wait to be logged before they are shown."""
-        return len(self._minted) - len(self.shown.events) > _MANY
+    async def keep_up(self) -> None:
+        """Let a provider that floods us wait: for others to have their turn, and for its words to be logged."""
+        if len(self._minted) - len(self.shown.events) > _MANY:
+            await asyncio.sleep(0)
+        while len(self._minted) - self._logged > 2 * _BATCH and self._is_logging():
+            await _woken(self._held_up)
+
+    def _is_logging(self) -> bool:
+        return self._writing is not None and not self._writing.done() and not self.unlogged
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -203,21 +215,24 @@ class Live:
             tell(log, "stream_unlogged", level=logging.WARNING, stream=self.stream_id)
             self.unlogged = True
             self._show(len(self._minted))
+            self._go_on()
+
+    def _go_on(self) -> None:
+        held_up, self._held_up = self._held_up, []
+        _wake(held_up)
 
     async def _write(self, store: Store, hold: Hold, lives: Lives) -> None:
         """Log batch after batch: while one is on its way, the next gathers."""
         loop = asyncio.get_running_loop()
-        paced = 0.0
         while True:
             await self._more.wait()
-            pause = self._log_seconds or paced - loop.time()
-            if pause > 0:
-                await self._gathered(pause)
+            if self._log_seconds:
+                await self._gathered()
             batch = self._minted[self._logged : self._logged + _BATCH]
             if not batch:
                 self._more.clear()
                 continue
-            patience, paced = loop.call_later(LOG_SECONDS, self._go_unlogged), loop.time() + PACE_SECONDS
+            patience = loop.call_later(LOG_SECONDS, self._go_unlogged)
             try:
                 said = await store.log(hold, batch, lives)
             except StoreUnavailable:
@@ -232,13 +247,14 @@ class Live:
                 patience.cancel()
             self._logged = said.last
             self._show(said.last)
+            self._go_on()
             if said.stop:
                 self.stop()
 
-    async def _gathered(self, seconds: float) -> None:
-        """Wait until enough has come, for no longer than ``seconds``: what is over before is logged with its turn."""
+    async def _gathered(self) -> None:
+        """Wait until enough has come, for no longer than ``log_seconds``: what is over before is logged with its turn."""
         if len(self._minted) - self._logged < _BATCH:
             self._many.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._log_seconds):
                 await self._many.wait()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from .types import ChatResponse, Ended, Failed, Restarted, Result, Started, Text, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .course import Course
     from .errors import WarpError
     from .turns import Opened
@@ -40,12 +42,21 @@ class Outcome:
         asked_again = hold is not None and (hold.keep is not None or self._before is not None)
         return asked_again and not self.ended and not self.spoke
 
-    def take(self, event: Event) -> list[Event]:
-        """Return what is shown of an event; an answer that is gone on with begins with what there is of it."""
-        if isinstance(event, Ended):
-            self.ended = event.response
-            return []
-        self.spoke = self.spoke or isinstance(event, Text | ToolCall)
+    def take(self, batch: Sequence[Event]) -> list[Event]:
+        """Return what is shown of ``batch``; an answer that is gone on with begins with what there is of it."""
+        shown: list[Event] = []
+        for event in batch:
+            if isinstance(event, Text):  # most are
+                self.spoke = True
+                shown.append(event)
+            elif isinstance(event, Ended):
+                self.ended = event.response
+            else:
+                shown += self._begun(event)
+        return shown
+
+    def _begun(self, event: Event) -> list[Event]:
+        self.spoke = self.spoke or isinstance(event, ToolCall)
         if isinstance(event, Started):
             event = replace(
                 event,

@@ -70,8 +70,12 @@ class Router:
             await asyncio.sleep(0)
         return await self._health.cooling(chain)
 
-    async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
-        """Yield the events of one answer, an Ended with text and route last; ``course`` tells how it goes.
+    async def answer(
+        self, request: ChatRequest, turns: Sequence[Turn], course: Course
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield the events of one answer, those that have come together at a time; ``course`` tells how it goes.
+
+        An Ended with text and route is the last.
 
         Falls back from model to model; one that breaks off in mid-answer is gone on with as ``course.on_break`` says.
         Raises ProviderError or NoModelsAvailable, the route in ``details["route"]``; after a Started that means
@@ -80,9 +84,9 @@ class Router:
         async with contextlib.aclosing(self._next(request, turns, course)) as askings:
             async for asking in askings:
                 asked = self._asked(request, asking, course)
-                async with contextlib.aclosing(self._tries(asked, asking, course)) as events:
-                    async for event in events:
-                        yield event
+                async with contextlib.aclosing(self._tries(asked, asking, course)) as batches:
+                    async for batch in batches:
+                        yield batch
                 if course.whole:
                     return
         raise _exhausted(course)
@@ -138,7 +142,9 @@ class Router:
             expected = prompt.expected(sent.tokens, request.parameters.max_tokens, request.form)
         return await self._health.ordered(chain, expected)
 
-    async def _tries(self, asked: Conversation, asking: _Asking, course: Course) -> AsyncGenerator[Event, None]:
+    async def _tries(
+        self, asked: Conversation, asking: _Asking, course: Course
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Ask one model until it answers or must not be asked again; notes each try in ``course``.
 
         Raises what ends the whole answer.
@@ -148,9 +154,9 @@ class Router:
             made += 1
             began = self._chances.clock()
             try:
-                async with contextlib.aclosing(self._try(asked, asking, course, began)) as events:
-                    async for event in events:
-                        yield event
+                async with contextlib.aclosing(self._try(asked, asking, course, began)) as batches:
+                    async for batch in batches:
+                        yield batch
             except Diverged:
                 course.diverged(asked.model, self._chances.clock() - began)
                 raise _exhausted(course) from None
@@ -173,7 +179,7 @@ class Router:
 
     async def _try(
         self, asked: Conversation, asking: _Asking, course: Course, began: float
-    ) -> AsyncGenerator[Event, None]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Ask one model once. Raises ProviderError, and Diverged where it was to go on with an answer and does not."""
         model, holder = asked.model, course.holder
         expected = prompt.expected(asked.tokens, asked.parameters.max_tokens, asked.form)
@@ -184,17 +190,15 @@ class Router:
             async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=asking.last))) as batches:
                 async for batch in batches:
                     now = self._chances.clock()
-                    for event in batch:
-                        if isinstance(event, Ended):
-                            ended = course.ended(event, now, began, wants_value=asked.form.schema is not None)
-                            used = ended.response.usage if ended.response.usage != Usage() else expected
-                            yield ended
-                            continue  # its connection is read out, to serve again
-                        if isinstance(event, Started):
-                            first, used = now, expected
-                        told = course.told(event, now)
-                        if told is not None:
-                            yield told
+                    if batch and isinstance(batch[0], Started):
+                        first, used = now, expected
+                    told, diverged = course.told(batch, now, began, wants_value=asked.form.schema is not None)
+                    if told and isinstance(said := told[-1], Ended):
+                        used = said.response.usage if said.response.usage != Usage() else expected
+                    if told:
+                        yield told  # once it is whole its connection is read out, to serve again
+                    if diverged is not None:
+                        raise diverged
         except (asyncio.CancelledError, GeneratorExit):
             if not course.whole:
                 course.stopped(model, self._chances.clock() - began)

@@ -47,8 +47,12 @@ class Answers(Protocol):
         What is found out meanwhile is to be given to the course of its answer.
         """
 
-    def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
-        """Yield the events of one answer behind ``turns``, an Ended last; ``course`` tells how it goes.
+    def answer(
+        self, request: ChatRequest, turns: Sequence[Turn], course: Course
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield the events of one answer behind ``turns``, those that have come together at a time, an Ended last.
+
+        ``course`` tells how it goes.
 
         Raises WarpError; after a Started that means that the answer broke off.
         """
@@ -269,13 +273,11 @@ class Streams:
         try:
             async with (
                 asyncio.timeout(total),
-                contextlib.aclosing(self._answers.answer(opened.asked, opened.turns, answer.course)) as events,
+                contextlib.aclosing(self._answers.answer(opened.asked, opened.turns, answer.course)) as batches,
             ):
-                async for event in events:
-                    for shown in answer.take(event):
-                        live.put(shown)
-                    if live.behind:  # a provider that floods us must let the log be written
-                        await asyncio.sleep(0)
+                async for batch in batches:
+                    live.put(answer.take(batch))
+                    await live.keep_up()
         except TimeoutError:
             answer.error = TotalTimeout(f"The answer took longer than {total:g} s.")
             answer.course.out_of_time(answer.error)

@@ -131,7 +131,9 @@ class _Answers:
         """See Answers: an answer has the price it had."""
         return said
 
-    async def answer(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[Event, None]:
+    async def answer(
+        self, request: ChatRequest, turns: Sequence[Turn], course: Course
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """See Answers; raises TapeMiss, TapeDamaged, TapeUnwritable too."""
         prompt.check_results(request, turns)
         asked = self._reel.cleaned(shape(request, turns))
@@ -146,7 +148,7 @@ class _Answers:
             async for event in events:
                 told = _told(event, course)
                 if told is not None:
-                    yield told
+                    yield [told]
 
     async def _replayed(self, entry: Entry) -> AsyncGenerator[Event, None]:
         for event, seconds in zip(entry.events, entry.seconds, strict=True):
@@ -257,7 +259,7 @@ def _told(event: Event, course: Course) -> Event | None:
             return event
         case Started():
             course.warnings[:] = event.warnings
-    told = course.told(event, course.since)
+    told = course.seen(event, course.since)
     course.first_token = None
     return told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
         self._keys = Keys(prefix)
         self._on_close = on_close
         self._listing = set()
+        self._made = itertools.count()
         self._known = Known()
 
     async def describe(self) -> Mapping[str, object]:

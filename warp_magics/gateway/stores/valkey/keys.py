@@ -25,11 +25,8 @@ class Keys:
 
     def session(self, key: SessionKey, *, stream: int | None = None) -> list[str]:
         """Return a session's keys in the order in which the scripts take them, a stream's as the eighth."""
-        base = self.of(key, "")
-        names = [base + name for name in _OF_SESSION]
-        if stream is not None:
-            names.append(f"{base}stream:{stream}")
-        return names
+        names = _of_session(self._prefix, key)
+        return list(names) if stream is None else [*names, self.of(key, f"stream:{stream}")]
 
     def index(self, owner: str) -> str:
         """Return the name of the owner's sessions by last use."""
@@ -68,6 +65,12 @@ class Keys:
         """Return the names of an owner's counters of a month, and of the mark that a turn was counted."""
         tag = f"{self._prefix}:usage:{{{_safe(owner)}}}"
         return [f"{tag}:{month}", f"{tag}:turn:{_safe(turn_id)}"]
+
+
+@lru_cache(maxsize=1000)
+def _of_session(prefix: str, key: SessionKey) -> tuple[str, ...]:
+    base = f"{prefix}:{{{_safe(key.owner)}/{key.id}}}:"
+    return tuple(base + name for name in _OF_SESSION)
 
 
 @lru_cache(maxsize=1000)

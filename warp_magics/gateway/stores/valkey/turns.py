@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...errors import FenceLost, StoreUnavailable, StreamNotFound
 from ...signals import tell
@@ -16,7 +16,7 @@ from ..logs import dump_event, load_events
 from .keys import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ...types import Event, Turn
     from ..base import GoingOn, Lives
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warp_magics.stores")
 
+_TIDY_EVERY: Final = 8  # new sessions
+
 
 class Listing:
     """An owner's list of sessions: a hint, on another slot than they are, so that its trouble is not theirs."""
@@ -34,6 +36,7 @@ class Listing:
     _link: Link
     _keys: Keys
     _listing: set[asyncio.Task[None]]
+    _made: Iterator[int]
 
     def _list(self, key: SessionKey, when: float, *, new: bool = False) -> None:
         """Note the session's last use, while its turn goes on."""
@@ -48,14 +51,14 @@ class Listing:
 
     async def _note_use(self, key: SessionKey, when: float, *, new: bool = False) -> None:
         await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
-        if new:
+        if new and next(self._made) % _TIDY_EVERY == 0:
             await self._tidy(key.owner)
 
     async def _tidy(self, owner: str) -> None:
-        """Look at the two sessions used longest ago: what has expired leaves the list, so that it does not grow for ever."""
+        """Look at the sessions used longest ago: what has expired leaves the list, so that it does not grow for ever."""
         index = self._keys.index(owner)
         try:
-            oldest = await self._link.call("ZRANGE", index, 0, 1)
+            oldest = await self._link.call("ZRANGE", index, 0, 2 * _TIDY_EVERY - 1)
             keys = [SessionKey(owner, name.decode()) for name in oldest]
             alive = await self._link.pipe(*(("EXISTS", self._keys.of(key, "meta")) for key in keys))
             gone = [key.id for key, exists in zip(keys, alive, strict=True) if not exists]
