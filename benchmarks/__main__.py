@@ -82,8 +82,8 @@ def measured(
     return seen, idle
 
 
-def _chosen(only: str) -> Sequence[Case]:
-    return [case for case in CASES if only in case.name]
+def _chosen(only: Sequence[str]) -> Sequence[Case]:
+    return [case for case in CASES if any(words in case.name for words in only)]
 
 
 def table(seen: dict[str, dict[str, list[dict[str, Any]]]], to: str) -> str:
@@ -112,12 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="install AI Warp, LiteLLM and Portkey there, too")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 21))
-    parser.add_argument("--only", default="", metavar="WORDS", help="the cases with these words in their names")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="WORDS", help="the cases with such words in their names"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     peers = installed(given.peers.resolve()) if given.peers else None
     seen, idle = measured(given, peers)
-    starts = [] if given.only or peers else startup.measured(given.rounds)
+    starts = [] if given.only != [""] or peers else startup.measured(given.rounds)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     where = machine()
     print(table(seen, "AI Warp on Valkey" if peers else "bare Jupyter handler"))

@@ -45,7 +45,7 @@ WHOLE = tuple(Case(f"whole answers, c={c}", "prompt", "50x0", c) for c in (1, 16
 STREAMS = tuple(Case(f"50-chunk streams, c={c}", "stream", "50x1", c) for c in (1, 32))
 HELD = Case("500 streams held for 10 s", "stream", "50x200", 500, 10.0, each=1)
 FAR = Case("provider 200 ms away, c=64", "prompt", "1x0+200", 64)
-TURNS = tuple(Case(f"sessions of {n} turns, c=16", "prompt", "50x0", 16, each=15, turns=n) for n in (1, 10, 100, 500))
+TURNS = tuple(Case(f"sessions of {n} turns, c=16", "prompt", "50x0", 16, each=5, turns=n) for n in (1, 10, 100, 500))
 FOLLOWED = tuple(Case(f"{n} followers of one stream", "follow", "50x20", n, each=1) for n in (1, 10, 100))
 CASES = (*WHOLE, *STREAMS, FAR, HELD, *TURNS, *FOLLOWED)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import secrets
 from pathlib import Path
@@ -187,7 +186,6 @@ class WarpExtension(ExtensionApp):
         self._gateway = LocalGateway(config, version=__version__)
         for warning in self._gateway.warnings:
             self.log.warning("warp: %s", warning)
-        gc.freeze()  # what is loaded by now stays, and need not be looked through again while answers are made
         size = config.limits.body_size
         return Endpoints(self._gateway, session_header=config.session_header, body_size=size, counts=self._counts)
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than usual clients keep a connection that they may use again
 _BACKLOG: Final = 2048
-_GARBAGE: Final = (20_000, 20, 50)
-"""How seldom Python looks for what holds itself alive: what answers leave behind hardly ever does, and it took 6 % of the time."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -90,8 +88,7 @@ def serve(
     cors = Cors(config.server.cors_origins, config.session_header)
     application = Application(opened, guard, body_size=config.limits.body_size, below=below, cors=cors)
     server = _Server(application, when_ready)
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE)
+    gc.freeze()  # what is loaded by now stays, and need not be looked through again while answers are made
     try:
         server.run(sockets=[listening])
     except SystemExit:  # uvicorn's way to say that the start failed; why has been logged

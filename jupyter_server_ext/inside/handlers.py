@@ -52,11 +52,11 @@ class WarpHandler(Arrivals):
 
     async def run(self, route: Route, groups: Mapping[str, str]) -> None:
         """Answer with what the route returns or raises."""
-        if self._body is not None:
-            self._body.has_come()
         await self._run(self._answered(route, groups))
 
     async def _run(self, answering: Coroutine[Any, Any, Response | EventStream | Passed]) -> None:
+        if self._body is not None:
+            self._body.has_come()
         self._work = work = asyncio.ensure_future(answering)
         try:
             answer = await work

@@ -6,6 +6,7 @@ import pytest
 
 from tests.wire.kit import read, read_anyhow, read_until_error, sample, samples
 from warp_magics.gateway.dialects import dialect
+from warp_magics.gateway.dialects.openai import OpenAI
 from warp_magics.gateway.errors import ContextTooLong, ProviderFault, RateLimited
 from warp_magics.gateway.types import (
     Call,
@@ -190,3 +191,39 @@ def test_an_error_in_a_whole_answer_is_raised_with_its_cause():
     with pytest.raises(ProviderFault, match="Provider returned error: upstream went away") as caught:
         of("openrouter").decode(sample("openai/openrouter_whole_error.json"))
     assert caught.value.status == 502
+
+
+class Developer(OpenAI):
+    """A dialect of another package's, which calls the system's role by another name."""
+
+    def message(self, message):
+        for one in super().message(message):
+            yield one | {"role": "developer"} if one["role"] == "system" else one
+
+
+class Numbered(OpenAI):
+    """Another, which looks at each message as it goes out."""
+
+    def messages(self, conversation):
+        for number, one in enumerate(super().messages(conversation)):
+            yield one | {"number": number}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Developer, [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]),
+        (
+            Numbered,
+            [
+                {"role": "system", "content": "Be brief.", "number": 0},
+                {"role": "user", "content": "Hi", "number": 1},
+            ],
+        ),
+    ],
+)
+def test_a_dialect_of_another_package_has_its_say_in_every_message(kind, told):
+    messages = (Message("system", "Be brief."), Message("user", "Hi"))
+    dialect("openai").encode(Conversation(Model("lab", "m"), messages), None)  # they are remembered as they are there
+    request = kind().encode(Conversation(Model("lab", "m"), messages), None)
+    assert json.loads(request.body)["messages"] == told

@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.kit import valkey
-from tests.stores.backends import Backend, lasting, turn_of
+from tests.stores.backends import Backend, ended, lasting, turn_of
 from warp_magics.gateway.branches import rewound
 from warp_magics.gateway.stores.base import GoingOn, Hold
 from warp_magics.gateway.stores.records import dump
+from warp_magics.gateway.stores.valkey import client_of
 from warp_magics.gateway.stores.valkey.known import NONE, Known
 from warp_magics.gateway.types import SessionKey
 
@@ -93,6 +94,29 @@ async def test_whatever_becomes_of_a_session_a_turn_has_what_is_before_it(backen
     await world.check(world.writer)
     if backend.url:
         await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_turn_that_a_lost_copy_ended_otherwise_is_read_as_the_store_has_it(backend):
+    if not backend.url:
+        return  # what one process holds alone has no copies
+    key, prompt = next(KEYS), "p" * 300
+    other = Backend(valkey(backend.url))
+    await backend.say("first", key)
+    hold = await backend.hold(key=key, prompt=prompt, lease=0.2)
+    async with client_of(backend.url) as client:
+        names = await client.keys(f"*{key.id}*")
+        copied = [(name, await client.dump(name), max(0, await client.pttl(name))) for name in names]
+        await backend.append(hold, turn_of(hold, prompt, response="The whole answer, to its end"))
+        assert (await other.begin("reader", key)).turns[-1].status == "complete"
+        await other.store.release(key, "reader")
+        for name, value, left in copied:
+            await client.restore(name, left, value, replace=True)
+    orphan = await backend.when(lambda: backend.store.orphan(key), 0.2)
+    cut = turn_of(hold, prompt, response="The whole", status="interrupted")
+    assert await backend.store.settle(key, cut, ended(orphan.n, 1), lasting())
+    assert (await other.begin("reader", key)).turns[-1] == cut
+    await other.store.aclose()
 
 
 def test_the_session_used_longest_ago_is_forgotten_first():

@@ -125,9 +125,14 @@ class Cache:
                         made.append(event)
                         if isinstance(event, Restarted):
                             del made[1:]
-                    if isinstance(last := made[-1], Ended) and last.response.result in _KEPT:
-                        whole = await self._remember(request.owner, digest, course.turn_id, made)
-                    yield batch
+                    *words, last = batch
+                    if not (isinstance(last, Ended) and last.response.result in _KEPT):
+                        yield batch
+                        continue
+                    if words:  # none waits for what comes now
+                        yield words
+                    whole = await self._remember(request.owner, digest, course.turn_id, made)
+                    yield [last]
         finally:
             if not whole:
                 with contextlib.suppress(StoreUnavailable):  # the lease ends by itself

@@ -204,8 +204,9 @@ class _HttpAnswer:
     async def _rest(self) -> bytes:
         """Return what else comes in time; what goes wrong meanwhile takes nothing away of it."""
         parts: list[bytes] = []
+        until = self._together_until if self._due is None else min(self._together_until, self._due - PACE_SECONDS)
         try:
-            async with asyncio.timeout_at(self._together_until):
+            async with asyncio.timeout_at(until):
                 while data := await self._any():
                     parts.append(data)
         except TimeoutError:

@@ -15,8 +15,6 @@ from .reading import read_whole
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import orjson
-
     from ..types import Conversation, Event
     from .base import StreamDecoder
 
@@ -31,16 +29,19 @@ class DeepSeek(OpenAI):
 
     schemas = False
 
-    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any] | orjson.Fragment]:
+    def written(self, conversation: Conversation) -> list[Any]:
         """See OpenAI."""
-        if not any(message.tool_calls for message in conversation.messages):
-            yield from super().messages(conversation)
-            return
-        for message in self.told(conversation):
-            for one in self.message(message):
-                if one["role"] == "assistant":
-                    one.setdefault("reasoning_content", _NO_THOUGHTS)
-                yield one
+        called = any(message.tool_calls for message in conversation.messages)
+        kin = type(self) is not DeepSeek
+        return super().written(conversation) if called or kin else self.remembered(conversation)
+
+    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
+        """See OpenAI."""
+        called = any(message.tool_calls for message in conversation.messages)
+        for one in super().messages(conversation):
+            if called and one["role"] == "assistant":
+                one.setdefault("reasoning_content", _NO_THOUGHTS)
+            yield one
 
     def decoder(self) -> StreamDecoder:
         """See Dialect."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from .openai import OpenAI, systems_first
@@ -47,7 +46,7 @@ class Mistral(OpenAI):
         """See OpenAI; system texts stand at the head, and between a tool's result and the user the model has spoken."""
         after_tool = False
         headed = replace(conversation, messages=systems_first(conversation.messages))
-        for one in chain.from_iterable(map(self.message, self.told(headed))):
+        for one in super().messages(headed):
             if one["role"] == "assistant" and not (one["content"] or one.get("tool_calls")):
                 continue  # it refuses one that holds nothing
             if after_tool and one["role"] == "user":

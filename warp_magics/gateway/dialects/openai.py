@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat (requests, chunks, e
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -48,7 +49,7 @@ class OpenAI(Dialect):
             warnings.append("the schema was told in words alone: its root is no object, as this wire wants it")
         body = {
             "model": conversation.model.name,
-            "messages": list(self.messages(conversation)),
+            "messages": self.written(conversation),
             **self.sampling(conversation),
             **extras,
             "tools": [_tool(tool) for tool in form.tools] or None,
@@ -79,13 +80,24 @@ class OpenAI(Dialect):
         """Return the parameters that this wire alone has words for."""
         return dict(conversation.parameters.extra)
 
-    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any] | orjson.Fragment]:
-        """Yield the messages on this wire; one of a text alone as JSON, for it comes again with each prompt after it."""
+    def written(self, conversation: Conversation) -> list[Any]:
+        """Return the messages as they go into the body."""
+        kin = type(self).messages is not OpenAI.messages or type(self).message is not OpenAI.message
+        return list(self.messages(conversation)) if kin else self.remembered(conversation)
+
+    def remembered(self, conversation: Conversation) -> list[Any]:
+        """Return them with each text alone as JSON, which is made once: it comes again with each prompt after it."""
+        written: list[Any] = []
         for message in self.told(conversation):
             try:
-                yield message.written
+                written.append(message.written)
             except AttributeError:
-                yield from [_written(message)] if message.is_text else self.message(message)
+                written += [_written(message)] if message.is_text else self.message(message)
+        return written
+
+    def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
+        """Yield the messages on this wire."""
+        return chain.from_iterable(map(self.message, self.told(conversation)))
 
     def told(self, conversation: Conversation) -> Sequence[Message]:
         """Return what is to be told; a schema that its server does not take is told in words, at the head."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,6 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
         self._keys = Keys(prefix)
         self._on_close = on_close
         self._listing = set()
-        self._made = itertools.count()
         self._known = Known()
 
     async def describe(self) -> Mapping[str, object]:

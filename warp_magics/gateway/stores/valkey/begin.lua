@@ -1,8 +1,8 @@
 -- needs session.lua
 -- A turn asks for its session, first come, first served: take the lock, give the turn its number, read those before.
--- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json prompt line known head
--- Who knows the oldest turns of a line, the last of them beginning with head, is told those behind them.
-local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json, prompt, line, known, head = unpack(ARGV)
+-- ARGV holder lease_ms ttl_ms create deadline_ms ticket_ms turn_id title draft_json prompt line known digest
+-- Who knows the oldest turns of a line, the last of them by its digest, is told those behind them.
+local holder, lease, ttl, create, deadline, ticket_ms, turn_id, title, draft_json, prompt, line, known, digest = unpack(ARGV)
 known = tonumber(known)
 if tonumber(NOW) > tonumber(deadline) then
   return {'late'}  -- nobody waits for this turn any more
@@ -25,7 +25,7 @@ end
 local function begun(n)
   local named = redis.call('HGET', META, 'line') or rename()
   local last = named == line and known > 0 and redis.call('LINDEX', TURNS, -known)
-  if last and string.sub(last, 1, #head) == head then
+  if last and redis.sha1hex(last) == digest then
     local added = redis.call('LLEN', TURNS) - known
     return {status, n, NOW, named, known, added > 0 and redis.call('LRANGE', TURNS, 0, added - 1) or {}}
   end

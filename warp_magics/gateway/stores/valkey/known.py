@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import records
@@ -14,20 +16,19 @@ if TYPE_CHECKING:
     from ...types import SessionKey, Turn
 
 _BYTES: Final = 32 * 2**20
-_TURN_BYTES: Final = 2000  # what a turn takes besides its texts, those of the messages that are made of it included
-_HEAD: Final = 256  # of a turn's JSON: its id and number are in it, so that no other begins alike
+_TURN_BYTES: Final = 2000  # what a turn takes besides its texts, and the messages that are made of it
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``turns``, oldest first, of a session that was ``named`` so then; ``head`` is how the newest one's JSON begins.
+    """``turns``, oldest first, of a session that was ``named`` so then; ``digest`` is the newest one's, SHA-1 of its JSON.
 
     A session's line gets another name when a turn in it goes or changes: under one name turns are only added.
     """
 
     named: bytes
     turns: tuple[Turn, ...] = ()
-    head: bytes = b""
+    digest: str = ""
     size: int = 0
 
 
@@ -50,18 +51,31 @@ class Known:
         """Return a session's turns: of ``line`` the oldest ``stays``, then ``added``, JSON with the newest first."""
         turns = (*line.turns[:stays], *map(records.load, reversed(added)))
         if added or named != line.named:
-            size = line.size if stays else 0
-            size += sum(2 * len(one) + _TURN_BYTES for one in added)
-            head = bytes(added[0][:_HEAD]) if added else line.head if stays else b""
-            line = Line(named, turns, head, size)
+            size = sum(map(_size, turns[stays:], reversed(added)), line.size if stays else 0)
+            digest = _digest(added[0]) if added else line.digest if stays else ""
+            line = Line(named, turns, digest, size)
         self._keep(key, line)
         return turns
 
-    def _keep(self, key: SessionKey, line: Line) -> None:
+    def forget(self, key: SessionKey) -> None:
+        """Know nothing more of a session."""
         self._size -= self._lines.pop(key, NONE).size
+
+    def _keep(self, key: SessionKey, line: Line) -> None:
+        self.forget(key)
         if not line.turns or line.size > self._most:  # most sessions have one turn, of which nobody reads again
             return
         self._lines[key] = line
         self._size += line.size
         while self._size > self._most:
             self._size -= self._lines.popitem(last=False)[1].size
+
+
+def _size(turn: Turn, told: bytes) -> int:
+    """Return about how many bytes a turn takes: its texts, once more in the words of a conversation, and their JSON."""
+    attached = sum(getsizeof(one.text) + getsizeof(one.data) for one in turn.attachments)
+    return 2 * (getsizeof(turn.prompt) + getsizeof(turn.response) + attached) + len(told) + _TURN_BYTES
+
+
+def _digest(told: bytes) -> str:
+    return hashlib.sha1(told, usedforsecurity=False).hexdigest()

@@ -158,6 +158,7 @@ class SessionVerbs(Listing):
         """See Store."""
         if not await self._link.script("delete", self._keys.session(key), milliseconds(_FEED_SECONDS)):
             raise records.no_session(key.id)
+        self._known.forget(key)
         await self._hint("ZREM", self._keys.index(key.owner), key.id)
 
     async def tree(self, key: SessionKey) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -16,7 +17,7 @@ from ..logs import dump_event, load_events
 from .keys import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ...types import Event, Turn
     from ..base import GoingOn, Lives
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warp_magics.stores")
 
-_TIDY_EVERY: Final = 8  # new sessions
+_TIDY_EVERY: Final = 8  # new sessions, by chance: their names say which
 
 
 class Listing:
@@ -35,8 +36,8 @@ class Listing:
 
     _link: Link
     _keys: Keys
+    _known: Known
     _listing: set[asyncio.Task[None]]
-    _made: Iterator[int]
 
     def _list(self, key: SessionKey, when: float, *, new: bool = False) -> None:
         """Note the session's last use, while its turn goes on."""
@@ -51,7 +52,7 @@ class Listing:
 
     async def _note_use(self, key: SessionKey, when: float, *, new: bool = False) -> None:
         await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
-        if new and next(self._made) % _TIDY_EVERY == 0:
+        if new and zlib.crc32(key.id.encode()) % _TIDY_EVERY == 0:
             await self._tidy(key.owner)
 
     async def _tidy(self, owner: str) -> None:
@@ -77,8 +78,6 @@ class Listing:
 class TurnVerbs(Listing):
     """The verbs of Store about turns and streams."""
 
-    _known: Known
-
     async def begin(
         self, key: SessionKey, holder: str, draft: Draft, lives: Lives, *, create: bool
     ) -> Begun | Waiting | Asked | Orphan:
@@ -92,7 +91,7 @@ class TurnVerbs(Listing):
                 *(holder, milliseconds(lives.lease), milliseconds(lives.session), int(create)),
                 *(await self._link.deadline(names[0]), milliseconds(TICKET_SECONDS)),
                 *(draft.turn_id, records.title_of(draft.prompt), told, draft.prompt),
-                *(line.named, len(line.turns), line.head),
+                *(line.named, len(line.turns), line.digest),
             )
             if said[0] != b"late":
                 break
