@@ -21,7 +21,7 @@ from ..rest.endpoints import live
 from ..rest.messages import EventStream, Request, Response, error_response
 from ..rest.shapes import shaped
 from .arrivals import RESOURCE, Arrivals
-from .bodies import close, has_body
+from .bodies import at_once, close, has_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -131,6 +131,7 @@ class WarpHandler(Arrivals):
             self._set_headers(answer.headers)
         else:
             self._set_head(answer)
+        at_once(self.request)
         self._work = passing = asyncio.ensure_future(self._pass_on(answer))
         try:
             with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left

@@ -156,6 +156,12 @@ class Reader:
         async with asyncio.timeout(10):
             return int((await self._reader.readuntil(b"\r\n\r\n")).split()[1])
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it asks from."""
+        address: tuple[str, int] = self._writer.get_extra_info("sockname")
+        return address
+
     def leave(self) -> None:
         self._writer.transport.abort()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 
 import pytest
@@ -47,6 +48,15 @@ async def test_a_follower_sees_the_same_bytes_as_the_asker(rest, headers):
         part = await rest("streams/s~1", headers=headers(**{"Last-Event-ID": f"1-{k}"}))
         assert part.events == asked.events[k:]
         assert (await rest(f"streams/s~1?after=1-{k}")).body == part.body
+
+
+async def test_a_streams_first_word_does_not_wait_for_an_acknowledgement(rest, follow, http_server):
+    await rest("sessions", {"sessionId": "s"})
+    reader = await follow("sessions/s/events")
+    assert await reader.status() == 200
+    mine = [one.stream.socket for one in http_server._connections if one.stream.socket.getpeername() == reader.address]
+    assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0 for one in mine] == [True]
+    reader.leave()
 
 
 async def test_the_header_wins_over_the_query(rest, headers):
