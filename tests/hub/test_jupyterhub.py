@@ -174,7 +174,12 @@ def environ(pid):
 def files(path):
     path = pathlib.Path(path)
     found = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else []
-    return {str(one): one.read_text(errors="replace") for one in found if one.stat().st_size < 10**6}
+    return {str(one): text for one in found if (text := read(one))}
+def read(path):
+    try:
+        return path.read_text(errors="replace") if path.stat().st_size < 10**6 else ""
+    except FileNotFoundError:  # a journal, as of IPython's history: gone since it was listed
+        return ""
 seen = {"kernel": repr(dict(os.environ)), "self": environ("self"), "server": environ(os.getppid())}
 seen |= {"shell": os.popen("env").read()}
 for name in ("WARP_CONFIG", "HOME", "JUPYTER_RUNTIME_DIR", "JPY_SESSION_NAME"):

@@ -88,6 +88,7 @@ def test_everything_is_reached_by_tab_in_reading_order(shown, lab):
     front, name = shown
     panel = front.panel("tabs", f"lab:ok@{name}")
     panel.asked("One", "You said 'One'")
+    expect(panel.button("Edit and ask again")).to_have_count(1)  # it comes with the turn as its session has it
     panel.prompt.focus()
     reached = []
     panel.button("Conversations").focus()
