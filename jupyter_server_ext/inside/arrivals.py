@@ -17,7 +17,7 @@ from warp_magics.gateway import errors, wire
 
 from ..rest.messages import Response, error_response
 from ..rest.shapes import OPENAI, shaped
-from .bodies import Body, hang_up, has_body
+from .bodies import Body, at_once, hang_up, has_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -56,6 +56,7 @@ class Arrivals(APIHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse strangers and what is too large before the body is read."""
+        at_once(self.request)
         try:
             await self._let_in()
         except web.HTTPError as error:

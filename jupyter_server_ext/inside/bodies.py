@@ -90,7 +90,7 @@ async def hang_up(request: HTTPServerRequest) -> None:
 
 
 def at_once(request: HTTPServerRequest) -> None:
-    """Have what is written go out at once: the first word would wait 40 ms for the reader's word that it has the headers."""
+    """Have what is written go out at once: a first word would wait 40 ms for the reader's word that it has the headers."""
     connection: Any = request.connection
     connection.stream.set_nodelay(True)
 

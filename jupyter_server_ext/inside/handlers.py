@@ -21,7 +21,7 @@ from ..rest.endpoints import live
 from ..rest.messages import EventStream, Request, Response, error_response
 from ..rest.shapes import shaped
 from .arrivals import RESOURCE, Arrivals
-from .bodies import at_once, close, has_body
+from .bodies import close, has_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -131,7 +131,6 @@ class WarpHandler(Arrivals):
             self._set_headers(answer.headers)
         else:
             self._set_head(answer)
-        at_once(self.request)
         self._work = passing = asyncio.ensure_future(self._pass_on(answer))
         try:
             with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
@@ -162,12 +161,12 @@ class WarpHandler(Arrivals):
     async def _flush(self) -> None:
         """Wait until the reader has taken what was written; one that takes nothing is let go."""
         flushed: asyncio.Future[None] = self.flush()
+        if flushed.done():  # as almost always: it is on its way
+            await flushed
+            return
         try:
-            if not flushed.done():  # as almost always: what was written is on its way
-                async with asyncio.timeout(READER_SECONDS):
-                    await flushed
-            else:
-                flushed.result()
+            async with asyncio.timeout(READER_SECONDS):
+                await flushed
         except TimeoutError:
             close(self.request)
             raise StreamClosedError from None

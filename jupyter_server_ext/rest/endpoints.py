@@ -9,7 +9,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from warp_magics import gateway as core
+from warp_magics import gateway as core  # for what is loaded when it is first used
 from warp_magics.gateway import errors, wire
 
 from . import feeds

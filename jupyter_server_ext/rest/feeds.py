@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from warp_magics import gateway as core
+from warp_magics import gateway as core  # for what is loaded when it is first used
 from warp_magics.gateway import comment, encode_line, errors, wire
 
 if TYPE_CHECKING:

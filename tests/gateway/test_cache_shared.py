@@ -14,6 +14,7 @@ from warp_magics.gateway import cache
 from warp_magics.gateway.cache import LEASE_SECONDS
 from warp_magics.gateway.errors import ProviderError, TotalTimeout
 from warp_magics.gateway.signals import observe
+from warp_magics.gateway.stores.valkey import link
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import (
     Reasoning,
@@ -255,6 +256,23 @@ async def test_one_that_takes_longer_than_a_lease_stays_the_one(fake, config, se
         answers = await asyncio.gather(*tasks)
     assert {answer.text for answer in answers} == {SAID}
     assert len(fake.requests) == 1
+
+
+@pytest.mark.asyncio
+async def test_no_word_waits_for_the_answer_to_be_kept(fake, config, proxy, monkeypatch):
+    monkeypatch.setattr(link, "CALL_SECONDS", 60.0)
+    gate = held(fake, "m")
+    whole = [{"provider": "lab", "model": "m", "stream": False}]  # all of its answer comes at a time
+    async with opened(config("m", cache=ON, model=whole), valkey(proxy.url)) as gateway:
+        events = gateway.stream(HI)
+        reading = asyncio.create_task(read(events, 2))
+        await fake.until(lambda: fake.requests)
+        proxy.freeze()
+        gate.set()
+        async with asyncio.timeout(10):
+            assert text_of(await reading) == SAID
+        proxy.back()
+        await read(events)
 
 
 # -- a store that is down --------------------------------------------------------------------------

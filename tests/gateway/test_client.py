@@ -1,14 +1,17 @@
 """What only the provider can see of our connections."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from tests.fakes.provider import Fault, Reply
 from tests.gateway.kit import KEY, configured, opened
-from warp_magics.gateway.errors import InvalidRequest
+from warp_magics.gateway import connections
+from warp_magics.gateway.client import ModelClient, Timeouts
+from warp_magics.gateway.errors import InvalidRequest, StreamBroken
 from warp_magics.gateway.types import ChatRequest as Ask
-from warp_magics.gateway.types import Parameters
+from warp_magics.gateway.types import Conversation, Message, Model, Parameters, Text
 
 
 @pytest.mark.asyncio
@@ -125,3 +128,62 @@ OPENS = {
 }
 PIECES = {"openai": lambda piece: _openai(arguments=piece), "anthropic": _anthropic}
 CLOSES = {"openai": _openai(arguments="4]"), "anthropic": _anthropic("4]")}
+
+
+# -- words that come faster than anybody reads -----------------------------------------------------
+
+
+async def batches_of(fake, tmp_path, stall=600.0):
+    """All that one try at the fake's model gives, a batch at a time."""
+    client = ModelClient(configured(tmp_path, fake.base_url, "m").providers)
+    asked = Conversation(Model("lab", "m"), (Message("user", "hi"),))
+    try:
+        async with contextlib.aclosing(client.attempt(asked, Timeouts(10.0, 600.0, stall))) as batches:
+            async for batch in batches:
+                yield [event.text for event in batch if isinstance(event, Text)]
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.asyncio
+async def test_words_that_come_quickly_are_read_together(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "PACE_SECONDS", 0.2)
+    fake.script("m", Reply(chunks=[f"w{n} " for n in range(40)], delay=0.005))
+    batches = [batch async for batch in batches_of(fake, tmp_path)]
+    assert "".join(text for batch in batches for text in batch) == "".join(f"w{n} " for n in range(40))
+    assert len([batch for batch in batches if batch]) <= 10
+
+
+@pytest.mark.asyncio
+async def test_neither_the_first_word_nor_the_end_waits_for_others(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "PACE_SECONDS", 60.0)
+    fake.script("m", Reply(chunks=["first ", Fault.SILENT, "second ", 0.05, "last"]))
+    batches = batches_of(fake, tmp_path)
+    async with asyncio.timeout(10):
+        assert await anext(batches) == ["first "]
+        fake.release()
+        rest = [text async for batch in batches for text in batch]
+    assert rest == ["second ", "last"]
+
+
+@pytest.mark.asyncio
+async def test_a_break_takes_nothing_away_of_what_came_before_it(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "PACE_SECONDS", 60.0)
+    fake.script("m", Reply(chunks=["a", 0.02, "b", 0.02, "c", 0.02, "d", 0.02, Fault.CUT]))
+    said = []
+
+    async def listen():
+        async for batch in batches_of(fake, tmp_path):
+            said.extend(batch)
+
+    with pytest.raises(StreamBroken):
+        await listen()
+    assert said == ["a", "b", "c", "d"]
+
+
+@pytest.mark.asyncio
+async def test_who_keeps_talking_has_not_stalled_while_he_was_waited_for(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "PACE_SECONDS", 5.0)
+    fake.script("m", Reply(chunks=[f"w{n} " for n in range(6)], delay=0.3))
+    said = [text async for batch in batches_of(fake, tmp_path, stall=1.0) for text in batch]
+    assert said == [f"w{n} " for n in range(6)]

@@ -161,10 +161,10 @@ async def test_each_session_lives_by_its_own_time_and_begins_again_after_it(gate
 @pytest.mark.asyncio
 async def test_no_session_expires_while_a_turn_of_it_is_answered(gateways, fake):
     one, other = await gateways("silent-2")
-    await one.create(ME, "s1", ttl=0.05)
+    await one.create(ME, "s1", ttl=0.3)
     answering = one.stream(ask())
     first = await words(answering, 2)
-    late = asyncio.get_running_loop().time() + 0.3  # when it would long have expired
+    late = asyncio.get_running_loop().time() + 0.9  # when it would long have expired
     while asyncio.get_running_loop().time() < late:
         assert (await other.session(ME, "s1")).live_stream_id == "s1~1"
     fake.release()

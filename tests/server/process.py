@@ -60,7 +60,7 @@ def running_jupyter(
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--allow-root", f"--ServerApp.root_dir={folder}"],
-            env={**(os.environ if counted else uncounted()), **env, **own},
+            env={**(os.environ if counted else _uncounted()), **env, **own},
             stdout=log,
             stderr=log,
         )
@@ -75,7 +75,7 @@ def running_jupyter(
             process.wait()
 
 
-def uncounted() -> dict[str, str]:
+def _uncounted() -> dict[str, str]:
     """This process's environment, in which no coverage is counted."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 

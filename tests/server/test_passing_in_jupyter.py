@@ -211,6 +211,20 @@ async def test_an_event_is_passed_on_before_the_next_one_is_there(raw, upstream)
     writer.close()
 
 
+@pytest.mark.parametrize("path", ["api/v1/stream", "v1/of/a/newer/gateway"])
+async def test_an_answer_takes_as_long_as_it_takes(raw, upstream, monkeypatch, path):
+    """Only the body of what is asked has to come in time."""
+    monkeypatch.setattr("jupyter_server_ext.inside.bodies.BODY_SECONDS", 0.2)
+    upstream.will(STREAM, chunk(EVENT), HOLD, chunk(b": ping\n\n"), chunk(b""))
+    reader, writer = await raw("POST", path, b'{"prompt": "Hello"}')
+    async with asyncio.timeout(10):
+        await reader.readuntil(EVENT)
+        await asyncio.sleep(0.5)
+        upstream.release()
+        assert b": ping\n\n" in await reader.readuntil(b"\r\n0\r\n\r\n")
+    writer.close()
+
+
 @pytest.mark.parametrize("parts", [(STREAM, chunk(EVENT), HOLD), (HOLD,)], ids=["in a stream", "before any answer"])
 async def test_a_reader_that_leaves_closes_the_way_to_the_gateway(raw, upstream, parts):
     upstream.will(*parts)

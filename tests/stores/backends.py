@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.fakes.valkey_server import running_server, server_binaries
 from tests.gateway.kit import turn
 from warp_magics.gateway.errors import SessionNotFound
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 SERVERS = server_binaries()
 KINDS = ("memory", *SERVERS, *(() if sys.platform == "win32" else ("embedded",)))
+on_a_server = pytest.mark.parametrize(
+    "place", [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "memory"], indirect=True
+)
+"""For what a process that holds everything alone has not."""
 KEY = SessionKey("local", "s1")
 A, B, C = Model("lab", "a"), Model("lab", "b"), Model("other", "a")
 

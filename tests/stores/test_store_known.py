@@ -1,20 +1,23 @@
 """A turn is begun with all the turns before it, however many of them a process has read before."""
 
+import gc
 import itertools
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.gateway.kit import valkey
-from tests.stores.backends import Backend, ended, lasting, turn_of
+from tests.gateway.kit import turn, valkey
+from tests.stores.backends import Backend, ended, lasting, on_a_server, turn_of
 from warp_magics.gateway.branches import rewound
+from warp_magics.gateway.prompt import conversation
 from warp_magics.gateway.stores.base import GoingOn, Hold
 from warp_magics.gateway.stores.records import dump
 from warp_magics.gateway.stores.valkey import client_of
 from warp_magics.gateway.stores.valkey.known import NONE, Known
-from warp_magics.gateway.types import SessionKey
+from warp_magics.gateway.types import Attachment, ChatRequest, Model, SessionKey
 
 KEYS = (SessionKey("known", f"s{n}") for n in itertools.count())  # each example has a session of its own
 NUMBER = st.integers(0, 7)
@@ -66,7 +69,11 @@ class World:
             return
         tree = await self.writer.store.tree(self.key)
         ids = [None, *(one.id for turns in (tree.turns, *(limb.turns for limb in tree.branches)) for one in turns)]
-        graft = rewound(tree, ids[number % len(ids)], 7.5)
+        await self.to(ids[number % len(ids)])
+
+    async def to(self, turn_id):
+        tree = await self.writer.store.tree(self.key)
+        graft = rewound(tree, turn_id, 7.5)
         if graft is not None:
             assert await self.writer.store.graft(self.key, tree.version, graft, lasting())
 
@@ -97,9 +104,24 @@ async def test_whatever_becomes_of_a_session_a_turn_has_what_is_before_it(backen
 
 
 @pytest.mark.asyncio
+@on_a_server
+async def test_a_turn_that_went_on_before_one_that_came_back_is_read_anew(backend):
+    key = next(KEYS)
+    other = Backend(valkey(backend.url))
+    world = World(backend, other, key)
+    first, second = [await backend.say(one, key) for one in ("first", "second")]
+    await world.check(other)
+    await world.to(first.id)
+    await world.go_on(0)
+    await world.to(second.id)
+    await world.check(other)
+    assert [one.response for one in await backend.store.turns(key)] == ["more", ""]
+    await other.store.aclose()
+
+
+@pytest.mark.asyncio
+@on_a_server
 async def test_a_turn_that_a_lost_copy_ended_otherwise_is_read_as_the_store_has_it(backend):
-    if not backend.url:
-        return  # what one process holds alone has no copies
     key, prompt = next(KEYS), "p" * 300
     other = Backend(valkey(backend.url))
     await backend.say("first", key)
@@ -129,3 +151,20 @@ def test_the_session_used_longest_ago_is_forgotten_first():
     known.grown(keys[2], NONE, b"a", 0, [said[2]])
     known.grown(keys[3], NONE, b"a", 0, [])
     assert [len(known.line(key).turns) for key in keys] == [1, 0, 1, 0]
+
+
+def test_it_takes_about_as_much_as_it_counts():
+    """Also where a text takes four bytes a character for one that is none of ASCII's."""
+    known, key = Known(most=2**30), SessionKey("local", "s")
+    texts = [f"{n} " + "w" * 20_000 + "🌍" for n in range(50)]
+    attached = Attachment("text", "notes.txt", "text/plain", text="n" * 50_000 + "🌍")
+    said = [dump(turn(n, one, one, attachments=(attached,))) for n, one in enumerate(texts)]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        turns = known.grown(key, NONE, b"a", 0, said)
+        conversation(ChatRequest("now?", session_id="s"), turns, Model("lab", "m"), None)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 1.3 * known.line(key).size < 2 * held

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.gateway.kit import turn
-from tests.stores.backends import KEY, ended, lasting, texts
+from tests.stores.backends import KEY, ended, lasting, on_a_server, texts
 from warp_magics.gateway.errors import (
     FenceLost,
     InvalidRequest,
@@ -201,6 +201,22 @@ async def test_what_has_expired_leaves_the_list_and_does_not_shorten_it(backend)
     if backend.url:
         async with client_of(backend.url) as client:
             assert await client.zcard("warp:1:sessions:{local}") == 3
+
+
+@pytest.mark.asyncio
+@on_a_server
+async def test_new_sessions_clear_the_list_of_those_that_have_expired(backend):
+    """Also where nobody looks at it: else it grew for ever."""
+    for n in range(20):
+        await backend.say(key=SessionKey("local", f"old{n}"), lives={"session": 0.03})
+    await backend.pass_by(0.04)
+    for n in range(40):
+        await backend.say(key=SessionKey("local", f"new{n}"))
+    await backend.store._all_noted()
+    async with client_of(backend.url) as client:
+        assert {
+            name for name in await client.zrange("warp:1:sessions:{local}", 0, -1) if name.startswith(b"old")
+        } == set()
 
 
 @pytest.mark.asyncio

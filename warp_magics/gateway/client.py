@@ -96,7 +96,8 @@ class ModelClient:
             check = _Check(conversation.model, request.warnings)
             async with contextlib.aclosing(answer):
                 async for batch in answer:
-                    yield check(batch)
+                    if events := check(batch):
+                        yield events
         except WarpError as error:
             raise _scrubbed(error, provider) from error.__cause__
         except Exception as error:  # a dialect of another package's that does not keep its word

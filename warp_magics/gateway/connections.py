@@ -204,15 +204,17 @@ class _HttpAnswer:
     async def _rest(self) -> bytes:
         """Return what else comes in time; what goes wrong meanwhile takes nothing away of it."""
         parts: list[bytes] = []
-        until = self._together_until if self._due is None else min(self._together_until, self._due - PACE_SECONDS)
+        until = self._together_until
+        if self._due is not None:  # what has come in time is not to be held against its sender
+            until = min(until, self._due - PACE_SECONDS)
         try:
             async with asyncio.timeout_at(until):
                 while data := await self._any():
                     parts.append(data)
         except TimeoutError:
-            pass
+            pass  # it has been waited for long enough
         except ProviderError as error:
-            self._broke = error
+            self._broke = error  # raised by who reads on
         return b"".join(parts)
 
     async def _any(self) -> bytes:

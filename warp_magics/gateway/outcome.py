@@ -52,10 +52,11 @@ class Outcome:
             elif isinstance(event, Ended):
                 self.ended = event.response
             else:
-                shown += self._begun(event)
+                shown += self._shown(event)
         return shown
 
-    def _begun(self, event: Event) -> list[Event]:
+    def _shown(self, event: Event) -> list[Event]:
+        """Return what is shown of an event that is neither a text nor the end."""
         self.spoke = self.spoke or isinstance(event, ToolCall)
         if isinstance(event, Started):
             event = replace(

@@ -11,7 +11,7 @@ from .errors import InvalidRequest
 from .types import Exchange, Form, Message, Result, ToolResult, Turn, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .types import Attachment, Call, ChatRequest, Model
 
@@ -73,9 +73,9 @@ def newer_half(turns: Sequence[Turn], sent: int, *, at_least: int) -> tuple[Turn
     A turn that answers calls stays with the one that made them; ``at_least`` so many of such groups stay.
     """
     told = heard(turns)
-    groups = _groups(told[len(told) - sent :])
+    groups = list(_groups(told[len(told) - sent :]))
     kept = max(len(groups) // 2, at_least)
-    return tuple(turn for group in groups[len(groups) - kept :] for turn in group) if kept < len(groups) else None
+    return tuple(turn for group in reversed(groups[:kept]) for turn in group) if kept < len(groups) else None
 
 
 def told(history: Sequence[Exchange]) -> tuple[Turn, ...]:
@@ -112,14 +112,16 @@ def history_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
     )
 
 
-def _groups(turns: Sequence[Turn]) -> list[list[Turn]]:
-    groups: list[list[Turn]] = []
-    for turn in turns:
-        if turn.tool_results and groups:
-            groups[-1].append(turn)
-        else:
-            groups.append([turn])
-    return groups
+def _groups(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """Yield ``turns`` from the newest on, each with those behind it that answer its calls."""
+    group: list[Turn] = []
+    for turn in reversed(turns):
+        group.insert(0, turn)
+        if not turn.tool_results:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def check_results(request: ChatRequest, turns: Sequence[Turn]) -> None:
@@ -136,20 +138,15 @@ def check_results(request: ChatRequest, turns: Sequence[Turn]) -> None:
 
 def _newest(turns: Sequence[Turn], budget: int | None, at_least: int) -> tuple[list[Turn], int]:
     """Return the newest turns that fit, and their tokens; one that answers the calls of the one before goes with that."""
-    kept: list[Turn] = []
-    group: list[Turn] = []
-    groups = used = more = 0
-    for left, turn in zip(range(len(turns) - 1, -1, -1), reversed(turns), strict=True):
-        group.append(turn)
-        more += _in_words(turn)[2]
-        if turn.tool_results and left:
-            continue
-        if budget is not None and used + more > budget and groups >= at_least:
+    kept: list[list[Turn]] = []
+    used = 0
+    for group in _groups(turns):
+        more = sum([_in_words(turn)[2] for turn in group])
+        if budget is not None and used + more > budget and len(kept) >= at_least:
             break
-        kept += group
-        used, groups, more, group = used + more, groups + 1, 0, []
-    kept.reverse()
-    return kept, used
+        kept.append(group)
+        used += more
+    return [turn for group in reversed(kept) for turn in group], used
 
 
 def _messages(turns: Sequence[Turn], asked: Message, provider: str) -> list[Message]:
@@ -195,7 +192,7 @@ def _in_words(turn: Turn) -> tuple[Message, Message, int]:
     """
     try:
         return turn.in_words
-    except AttributeError:
+    except AttributeError:  # not put into words yet
         asked, said = _asked(turn.prompt, turn.attachments, turn.tool_results), _reply(turn, "")
         words = asked, said, _weight(asked) + _weight(said)
         object.__setattr__(turn, "in_words", words)

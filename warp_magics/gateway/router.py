@@ -190,7 +190,7 @@ class Router:
             async with contextlib.aclosing(self._client.attempt(asked, self._timeouts(last=asking.last))) as batches:
                 async for batch in batches:
                     now = self._chances.clock()
-                    if batch and isinstance(batch[0], Started):
+                    if isinstance(batch[0], Started):
                         first, used = now, expected
                     told, diverged = course.told(batch, now, began, wants_value=asked.form.schema is not None)
                     if told and isinstance(said := told[-1], Ended):

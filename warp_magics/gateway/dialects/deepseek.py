@@ -29,12 +29,6 @@ class DeepSeek(OpenAI):
 
     schemas = False
 
-    def written(self, conversation: Conversation) -> list[Any]:
-        """See OpenAI."""
-        called = any(message.tool_calls for message in conversation.messages)
-        kin = type(self) is not DeepSeek
-        return super().written(conversation) if called or kin else self.remembered(conversation)
-
     def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
         """See OpenAI."""
         called = any(message.tool_calls for message in conversation.messages)

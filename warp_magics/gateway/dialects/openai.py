@@ -49,7 +49,7 @@ class OpenAI(Dialect):
             warnings.append("the schema was told in words alone: its root is no object, as this wire wants it")
         body = {
             "model": conversation.model.name,
-            "messages": self.written(conversation),
+            "messages": self._written(conversation),
             **self.sampling(conversation),
             **extras,
             "tools": [_tool(tool) for tool in form.tools] or None,
@@ -80,19 +80,19 @@ class OpenAI(Dialect):
         """Return the parameters that this wire alone has words for."""
         return dict(conversation.parameters.extra)
 
-    def written(self, conversation: Conversation) -> list[Any]:
-        """Return the messages as they go into the body."""
-        kin = type(self).messages is not OpenAI.messages or type(self).message is not OpenAI.message
-        return list(self.messages(conversation)) if kin else self.remembered(conversation)
+    def _written(self, conversation: Conversation) -> list[Any]:
+        """Return the messages as they go into the body.
 
-    def remembered(self, conversation: Conversation) -> list[Any]:
-        """Return them with each text alone as JSON, which is made once: it comes again with each prompt after it."""
+        Where no kin has a say in it, a text alone is JSON already: it was made once, and comes again with each prompt.
+        """
+        if type(self).messages is not OpenAI.messages or type(self).message is not OpenAI.message:
+            return list(self.messages(conversation))
         written: list[Any] = []
         for message in self.told(conversation):
             try:
                 written.append(message.written)
-            except AttributeError:
-                written += [_written(message)] if message.is_text else self.message(message)
+            except AttributeError:  # it comes for the first time, or is not a text alone
+                written += [_remembered(message)] if message.is_text else self.message(message)
         return written
 
     def messages(self, conversation: Conversation) -> Iterator[dict[str, Any]]:
@@ -193,7 +193,7 @@ def _part(part: str | Attachment) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}", **detail}}
 
 
-def _written(message: Message) -> dict[str, Any] | orjson.Fragment:
+def _remembered(message: Message) -> dict[str, Any] | orjson.Fragment:
     """Return a message of a text alone as JSON, the same for all servers, and have it remember that."""
     said = {"role": message.role, "content": message.text}
     try:

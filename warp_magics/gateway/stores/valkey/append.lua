@@ -52,9 +52,6 @@ if last and cjson.decode(last).id == goes_on then
 else
   redis.call('LPUSH', TURNS, json)
 end
-if holder == '' then
-  rename()  -- a copy that was lost may have had another end of this turn
-end
 redis.call('HSET', META, 'recent', string.sub(recent, 1, at), 'updated', NOW)
 redis.call('HDEL', META, 'stop')
 redis.call('DEL', DRAFT, LOCK)

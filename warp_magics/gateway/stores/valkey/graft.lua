@@ -45,7 +45,6 @@ end
 table.sort(numbers, function(a, b) return tonumber(a) < tonumber(b) end)
 redis.call('HSET', META, 'branches', table.concat(numbers, ' '), 'newest branch', newest, 'updated', NOW)
 redis.call('HINCRBY', META, 'version', 1)
-rename()
 tell('rewound')
 keep(ttl)
 return 1

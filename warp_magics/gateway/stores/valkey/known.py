@@ -23,7 +23,8 @@ _TURN_BYTES: Final = 2000  # what a turn takes besides its texts, and the messag
 class Line:
     """``turns``, oldest first, of a session that was ``named`` so then; ``digest`` is the newest one's, SHA-1 of its JSON.
 
-    A session's line gets another name when a turn in it goes or changes: under one name turns are only added.
+    A session's line gets another name when a turn in it changes in its place: under one name what stands before a turn, by
+    its id, is always the same.
     """
 
     named: bytes
@@ -63,7 +64,7 @@ class Known:
 
     def _keep(self, key: SessionKey, line: Line) -> None:
         self.forget(key)
-        if not line.turns or line.size > self._most:  # most sessions have one turn, of which nobody reads again
+        if not line.turns or line.size > self._most:
             return
         self._lines[key] = line
         self._size += line.size

@@ -13,8 +13,8 @@ end
 local time = redis.call('TIME')
 local NOW = whole(time[1] * 1000 + math.floor(time[2] / 1000))
 
--- Turns of it go or change: what others have read of it is no longer how it begins. No two names are alike, those of
--- a copy that was left behind neither.
+-- Name its line of turns anew: one of them has changed in its place, so that what others have read is not how it begins,
+-- though what follows may come back as it was. No two names are alike, those of a copy that was left behind neither.
 local function rename()
   local name = time[1] .. '.' .. time[2] .. '.' .. (redis.call('HGET', META, 'version') or '')
   redis.call('HSET', META, 'line', name)
@@ -100,7 +100,6 @@ local function put_aside(kept)
   redis.call('HSET', META, 'branch ' .. number, NOW .. ' ' .. (last and cjson.decode(last).id or ''),
     'branches', table.concat(numbers, ' '), 'newest branch', number)
   redis.call('HINCRBY', META, 'version', 1)
-  rename()
   redis.call('PEXPIRE', list, redis.call('PTTL', META))
   tell('rewound')
 end
