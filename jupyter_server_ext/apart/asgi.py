@@ -17,6 +17,7 @@ from ..rest.messages import EventStream, Request, Response, error_response
 from ..rest.routes import allowed, match, path_of, read_query, unmatched
 from ..rest.shapes import shaped
 from .cors import SAFE_HEADERS, Cors
+from .departure import DEPARTURE, Departure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
@@ -124,27 +125,33 @@ class Application:
             return
         except _Left:
             return
-        with self._until_left(receive):
+        with self._until_left(scope, receive):
             await self._work(scope, route, request, groups, send, head=head)
 
     @contextlib.contextmanager
-    def _until_left(self, receive: Receive) -> Generator[None, None, None]:
+    def _until_left(self, scope: Scope, receive: Receive) -> Generator[None, None, None]:
         """End what is done here once the reader has left, or the server ends: with nobody there, that is no fault."""
         work = asyncio.current_task()
         if work is None:
             raise AssertionError("a request is answered by a task")
         self._works.add(work)
-        left = asyncio.ensure_future(_left(receive))
-        left.add_done_callback(lambda _: work.cancel() if work in self._works and not left.cancelled() else None)
+        departure: Departure | None = scope.get(DEPARTURE)
+        looking = None
+        if departure is None:  # another server's: only who receives is told
+            departure = Departure()
+            looking = asyncio.ensure_future(_look(receive, departure))
+        departure.watch(leave := work.cancel)
         try:
             yield
         except asyncio.CancelledError:
-            if not left.done() and self._closing is None:
+            if not departure.gone and self._closing is None:
                 raise
             work.uncancel()
         finally:
             self._works.discard(work)
-            left.cancel()
+            departure.unwatch(leave)
+            if looking is not None:
+                looking.cancel()
 
     def _with_cors(self, scope: Scope, send: Send) -> Send:
         """Return ``send`` with what the asking page's browser is told besides."""
@@ -293,10 +300,11 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def _left(receive: Receive) -> None:
-    """Return when the reader has left."""
+async def _look(receive: Receive, departure: Departure) -> None:
+    """Tell when the reader has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    departure.happen()
 
 
 async def _respond(send: Send, answer: Response, *, head: bool) -> None:

@@ -10,6 +10,7 @@ from warp_magics.gateway import wire
 
 from ..rest.bounds import LINGER_SECONDS, READER_SECONDS
 from .cors import SAFE_HEADERS
+from .departure import DEPARTURE, Departure
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -28,6 +29,7 @@ class Protocol(HttpToolsProtocol):
         self._reader = _Timer()
         self._is_sending = False
         self._left = 0
+        self._departure = Departure()
 
     def connection_made(self, transport: Any) -> None:
         """Wait for headers from now on."""
@@ -35,10 +37,11 @@ class Protocol(HttpToolsProtocol):
         self._sender.set(HEAD_SECONDS, transport.abort, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Wait for nothing more, and tell those who wait for that."""
         self._sender.cancel()
         self._reader.cancel()
         super().connection_lost(exc)
+        self._departure.happen()
 
     def on_message_begin(self) -> None:
         """Wait for the rest of the headers."""
@@ -49,6 +52,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Leave the body to the application, which answers where it is too slow."""
         self._sender.cancel()
+        self.scope[DEPARTURE] = self._departure  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

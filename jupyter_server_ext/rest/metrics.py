@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -9,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from warp_magics.gateway import observe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -87,7 +88,7 @@ class Metrics:
 
     def request(self, path: str | None, method: str | None, status: int) -> None:
         """Count an HTTP request; ``path`` is its route's, None where there is none."""
-        self._requests.labels(path or OTHER, method if method in _METHODS else OTHER, str(int(status))).inc()
+        self._requests(path or OTHER, method if method in _METHODS else OTHER, str(int(status))).inc()
 
     def close(self) -> None:
         """Count no longer."""
@@ -95,7 +96,7 @@ class Metrics:
 
     def _see(self, name: str, fields: Mapping[str, Any]) -> None:
         if name in _TROUBLES:
-            self._troubles.labels(name).inc()
+            self._troubles(name).inc()
         elif count := _COUNTS.get(name):
             count(self, self._model(fields.get("model")), fields)
 
@@ -104,40 +105,41 @@ class Metrics:
 
     def _ended(self, model: str, fields: Mapping[str, Any]) -> None:
         self._running = max(0, self._running - 1)  # one that began before anything was counted ends, too
-        self._answers.labels(model, fields["status"]).inc()
-        self._answer_seconds.labels(model).observe(fields["seconds"])
+        self._answers(model, fields["status"]).inc()
+        self._answer_seconds(model).observe(fields["seconds"])
         if fields["first_token"] is not None:
-            self._first_token.labels(model).observe(fields["first_token"])
+            self._first_token(model).observe(fields["first_token"])
         for direction in ("input", "output"):
-            self._tokens.labels(model, direction).inc(fields[f"{direction}_tokens"])
+            self._tokens(model, direction).inc(fields[f"{direction}_tokens"])
         if fields["cost"] is not None:
-            self._cost.labels(model).inc(fields["cost"])
+            self._cost(model).inc(fields["cost"])
 
     def _tried(self, model: str, fields: Mapping[str, Any]) -> None:
-        self._attempts.labels(model, fields.get("code", "ok")).inc()
+        self._attempts(model, fields.get("code", "ok")).inc()
 
     def _cools(self, model: str, fields: Mapping[str, Any]) -> None:
-        self._cooldowns.labels(model, fields["reason"]).inc()
+        self._cooldowns(model, fields["reason"]).inc()
 
     def _limited(self, model: str, _: Mapping[str, Any]) -> None:
-        self._limits.labels(model).inc()
+        self._limits(model).inc()
 
     def _again(self, model: str, _: Mapping[str, Any]) -> None:
-        self._hits.labels(model).inc()
+        self._hits(model).inc()
 
     def _model(self, said: object) -> str:
         """Return a model's label; "" where nobody had begun to answer."""
         model = "" if said is None else str(said)
         return model if model in self._models or not model else OTHER
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self._registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Callable[..., Counter]:
+        """Return what finds a series by its labels, of which there are few, so that each is looked for once."""
+        return cache(Counter(name, text, labels, registry=self._registry).labels)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(name, text, ("model",), registry=self._registry, buckets=_SECONDS)
+    def _histogram(self, name: str, text: str) -> Callable[..., Histogram]:
+        return cache(Histogram(name, text, ("model",), registry=self._registry, buckets=_SECONDS).labels)
 
 
 _COUNTS: Final = {

@@ -132,10 +132,11 @@ async def test_chunks_leave_nothing_behind_but_their_texts(config, fake):
 
 @pytest.mark.asyncio
 async def test_a_flood_that_is_asked_for_whole_can_be_followed_all_the_same(config, fake, server, here):
-    """Its log is written seldom, and holds every event."""
+    """What comes together of it is one piece; its log holds all of them."""
     fake.script("ok", Reply(chunks=[f"w{n} " for n in range(6000)], split=1_000_000))
     async with opened(config("ok"), store=valkey(server.url, **here)) as gateway:
         answer = await gateway.ask(Ask("go", session_id="s", create_session=True))
         events = [event async for event in gateway.follow("local", answer.stream_id)]
     assert "".join(event.text for event in events if isinstance(event, Text)) == answer.text
-    assert sum(isinstance(event, Text) for event in events) == 6000
+    assert len(answer.text) > 6000
+    assert sum(isinstance(event, Text) for event in events) < 100

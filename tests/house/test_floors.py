@@ -35,6 +35,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "gateway/errors/__init__",
                 "gateway/plugins",
                 "gateway/signals",
+                "gateway/turnstile",
                 "gateway/sse",
             )
         },
@@ -200,6 +201,7 @@ FLOORS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
                 "jupyter_server_ext/extension",
                 "jupyter_server_ext/apart/__init__",
                 "jupyter_server_ext/apart/cors",
+                "jupyter_server_ext/apart/departure",
                 "jupyter_server_ext/apart/patience",
                 "jupyter_server_ext/apart/guards",
                 "jupyter_server_ext/apart/hub",

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from jupyter_server_ext.apart.asgi import Application
+from jupyter_server_ext.apart.departure import DEPARTURE, Departure
 from jupyter_server_ext.apart.guards import FixedTokens
 from jupyter_server_ext.rest.endpoints import Endpoints
 from tests.server.conftest import Answer
@@ -27,7 +28,7 @@ SIGNED = {"authorization": f"Bearer {ADA}"}
 class Visit:
     """One request, as an ASGI server brings it; what came back is in `sent`."""
 
-    def __init__(self, app, method, path, *, headers=SIGNED, body=(b"",), query=""):
+    def __init__(self, app, method, path, *, headers=SIGNED, body=(b"",), query="", departure=None):
         raw = path.encode()
         self._messages = asyncio.Queue()
         for number, part in enumerate(body, 1):
@@ -46,6 +47,9 @@ class Visit:
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in pairs(headers)],
         }
+        self._departure = departure
+        if departure is not None:
+            scope[DEPARTURE] = departure
         self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     async def _receive(self):
@@ -62,6 +66,8 @@ class Visit:
         self.sent.append(message)
 
     def leave(self):
+        if self._departure is not None:
+            self._departure.happen()
         self._messages.put_nowait({"type": "http.disconnect"})
 
     @property
@@ -326,10 +332,12 @@ async def test_whoever_leaves_in_mid_upload_has_asked_nothing(started, fake):
 # -- readers
 
 
+@pytest.mark.parametrize("departure", [None, Departure], ids=["is received", "is told"])
 @pytest.mark.parametrize("path", ["prompt", "stream"])
-async def test_a_reader_that_leaves_ends_what_is_not_kept(started, fake, path):
+async def test_a_reader_that_leaves_ends_what_is_not_kept(started, fake, path, departure):
     async with started("silent-2") as app:
-        visit = Visit(app, "POST", f"/warp/api/v1/{path}", body=ask(store=False))
+        there = departure and departure()
+        visit = Visit(app, "POST", f"/warp/api/v1/{path}", body=ask(store=False), departure=there)
         if path == "stream":
             await visit.seen(b'"response":" said"')
         await asyncio.to_thread(fake.wait_until, lambda: fake.requests)
@@ -337,6 +345,16 @@ async def test_a_reader_that_leaves_ends_what_is_not_kept(started, fake, path):
         await asyncio.wait_for(visit.task, 10)
         await asyncio.to_thread(fake.wait_until, lambda: fake.disconnects)
     assert bool(visit.sent) == (path == "stream")
+
+
+async def test_a_reader_that_left_while_his_body_was_read_is_not_answered(started, fake):
+    async with started("ok") as app:
+        gone = Departure()
+        gone.happen()
+        visit = Visit(app, "POST", "/warp/api/v1/prompt", body=ask(store=False), departure=gone)
+        await asyncio.wait_for(visit.task, 10)
+    assert not visit.sent
+    assert not fake.requests
 
 
 async def test_a_slow_reader_holds_up_what_is_made_for_him():

@@ -137,6 +137,19 @@ async def test_sessions_are_listed_last_used_first(backend):
 
 
 @pytest.mark.asyncio
+async def test_an_answer_that_took_long_was_a_use_at_its_end(backend):
+    long, short = SessionKey("local", "long"), SessionKey("local", "short")
+    hold = await backend.hold(key=long)
+    began = (await backend.store.session(long)).updated_at
+    await backend.pass_by(0.002)
+    await backend.say(key=short)
+    assert ids(await backend.store.sessions("local", 10)) == ["short", "long"]
+    await backend.pass_by(0.002)
+    await backend.append(hold, turn(hold.n, started_at=began, ended_at=began + 5))
+    assert ids(await backend.store.sessions("local", 10)) == ["long", "short"]
+
+
+@pytest.mark.asyncio
 async def test_a_change_of_any_kind_is_a_use(backend):
     keys = [SessionKey("local", f"s{n}") for n in range(4)]
     for key in keys:

@@ -25,6 +25,7 @@ from .errors import (
     WarpError,
 )
 from .sse import Decoder
+from .turnstile import Turnstile
 from .types import Ended, Reasoning, Result, Started, Text, ToolCall
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ModelClient:
         self._providers = providers
         self._connections = Connections()
         self._unstreamed: set[Model] = set()
+        self._turnstile = Turnstile()
 
     async def attempt(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Sequence[Event], None]:
         """Ask once and yield Started, then what comes, then Ended with text left to the caller; all that has come at a time.
@@ -86,42 +88,38 @@ class ModelClient:
 
     async def _asked(self, conversation: Conversation, timeouts: Timeouts) -> AsyncGenerator[Sequence[Event], None]:
         provider = self._providers[conversation.model.provider]
-        key = provider.api_key.reveal() if provider.api_key else None
+        answer: Answer | None = None
         try:
             wire = _dialect(provider)
-            request = _encoded(wire, conversation, key)
-            if not conversation.stream:  # all of it comes at once, and only when it is done
-                timeouts = replace(timeouts, first_token=None)
-            answer = self._exchange(provider, wire, request, timeouts)
+            request = _encoded(wire, conversation, provider.api_key.reveal() if provider.api_key else None)
             check = _Check(conversation.model, request.warnings)
-            async with contextlib.aclosing(answer):
-                async for batch in answer:
-                    if events := check(batch):
+            # Where it is asked for in one piece, all of it comes at once, and only when it is done.
+            wait = timeouts.first_token if conversation.stream else None
+            first_by = None if wait is None else asyncio.get_running_loop().time() + wait
+            answer = await self._connections.open(provider, request, timeouts.connect, first_by)
+            await self._turnstile.enter()
+            if answer.status not in _GOOD:
+                raise await _refusal(wire, answer, timeouts)  # noqa: TRY301 - as all that goes wrong here
+            if "json" in answer.headers.get("content-type", ""):
+                answer.due(first_by, FirstTokenTimeout)
+                yield check(wire.decode(await answer.whole()))
+                return
+            async with contextlib.aclosing(_streamed(wire, answer, timeouts, first_by)) as batches:
+                async for batch in batches:
+                    if events := check(batch if conversation.pieces else _joined(batch)):
                         yield events
         except WarpError as error:
             raise _scrubbed(error, provider) from error.__cause__
         except Exception as error:  # a dialect of another package's that does not keep its word
             log.exception("dialect_failed dialect=%s", provider.dialect)
             raise ProviderFault(f"The dialect {provider.dialect!r} failed: {type(error).__name__}.") from error
+        finally:
+            if answer is not None:
+                answer.close()
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._connections.aclose()
-
-    async def _exchange(
-        self, provider: ProviderSettings, wire: Dialect, request: WireRequest, timeouts: Timeouts
-    ) -> AsyncGenerator[Sequence[Event], None]:
-        loop = asyncio.get_running_loop()
-        first_by = None if timeouts.first_token is None else loop.time() + timeouts.first_token
-        async with self._connections.opened(provider, request, timeouts.connect, first_by) as answer:
-            if answer.status not in _GOOD:
-                raise await _refusal(wire, answer, timeouts)
-            if "json" in answer.headers.get("content-type", ""):
-                answer.due(first_by, FirstTokenTimeout)
-                yield wire.decode(await answer.whole())
-                return
-            async for batch in _streamed(wire, answer, timeouts, first_by):
-                yield batch
 
 
 def _dialect(provider: ProviderSettings) -> Dialect:
@@ -201,6 +199,23 @@ def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> tuple[list[
     return events, None
 
 
+def _joined(batch: Sequence[Event]) -> Sequence[Event]:
+    """Return ``batch`` with pieces of text that follow one another as one."""
+    if len(batch) <= 1:
+        return batch
+    events: list[Event] = []
+    texts: list[str] = []
+    for event in batch:
+        if isinstance(event, Text):
+            texts.append(event.text)
+            continue
+        if texts:
+            events.append(Text("".join(texts)))
+            texts = []
+        events.append(event)
+    return [*events, Text("".join(texts))] if texts else events
+
+
 class _Check:
     """Puts Started first, names the model, adds the request's warnings; an answer that ends with nothing said is an error."""
 
@@ -216,9 +231,10 @@ class _Check:
         for event in batch:
             if isinstance(event, Ended):
                 events.append(self._ended(event))
-            else:
-                self._said = self._said or isinstance(event, Text | Reasoning | ToolCall)
-                events.append(event)
+                continue
+            events.append(event)
+            if not self._said:
+                self._said = isinstance(event, Text | Reasoning | ToolCall)
         if events and not self._started:
             self._started = True
             events.insert(0, Started(str(self._model)))
@@ -231,7 +247,7 @@ class _Check:
         if not self._said and response.result in (Result.COMPLETE, Result.UNKNOWN):
             raise NoContent("The model ended its answer without a word.")
         warnings = (*self._warnings, *response.warnings)
-        return replace(event, response=replace(response, model=str(self._model), warnings=warnings))
+        return Ended(replace(response, model=str(self._model), warnings=warnings))
 
 
 def _encoded(wire: Dialect, conversation: Conversation, key: str | None) -> WireRequest:

@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import ssl
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ _LARGE: Final = 2**20
 
 
 class Answer(Protocol):
-    """What came back; headers have their names in lower case."""
+    """What came back, to be closed; headers have their names in lower case."""
 
     @property
     def status(self) -> int:
@@ -55,6 +56,9 @@ class Answer(Protocol):
     async def whole(self) -> bytes:
         """Return the rest of the body; raises as ``more``."""
 
+    def close(self) -> None:
+        """Let the connection serve again where the body was read to its end, and close it where not."""
+
 
 class Connections:
     """Belongs to the event loop it is first used on."""
@@ -64,11 +68,10 @@ class Connections:
         self._ways: dict[tuple[str, str | None, str | None], tuple[aiohttp.ClientSession, str | None]] = {}
         self._urls: dict[tuple[str, str], URL] = {}
 
-    @contextlib.asynccontextmanager
-    async def opened(
+    async def open(
         self, provider: ProviderSettings, request: WireRequest, connect: float, first_by: float | None
-    ) -> AsyncIterator[Answer]:
-        """Send ``request`` and hold its answer open; left before its end, the connection is closed, so that the sender stops.
+    ) -> Answer:
+        """Send ``request`` and return its answer; closed before its end, so is the connection, and its sender stops.
 
         ``connect`` is how many seconds a connection may take, ``first_by`` the loop's time by which the answer has begun.
         Raises ProviderError.
@@ -76,25 +79,20 @@ class Connections:
         if provider.dialect == "demo":
             from .dialects.demo import respond
 
-            yield _Played(respond(request.body))
-            return
+            return _Played(respond(request.body))
         session, proxy = self._way(provider)
         headers = {name.lower(): value for name, value in provider.revealed_headers().items()}
         headers.update(request.headers)
-        # aiohttp's time for a connection from the pool, which has no limit, is that of the address's look-up too.
-        timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect)
         url = self._url(provider.base_url, request.path)
+        body, timeout = _sent(request.body), _time_for(connect)
         async with deadline(first_by, FirstTokenTimeout):
             try:
                 response = await session.post(
-                    url, data=_sent(request.body), headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
+                    url, data=body, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
                 )
             except _FOREIGN as error:
                 raise _unreached(error) from error
-        try:
-            yield (answer := _HttpAnswer(response))
-        finally:
-            answer.close()
+        return _HttpAnswer(response)
 
     def _way(self, provider: ProviderSettings) -> tuple[aiohttp.ClientSession, str | None]:
         key = (provider.base_url, provider.verify, provider.proxy)
@@ -235,7 +233,6 @@ class _HttpAnswer:
         return StreamBroken("The connection broke in mid-answer.")
 
     def close(self) -> None:
-        """Let the connection serve again where the body was read to its end, and close it where not."""
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
@@ -244,6 +241,12 @@ class _HttpAnswer:
             self._response.release()
         else:
             self._response.close()
+
+
+@lru_cache(maxsize=100)
+def _time_for(connect: float) -> aiohttp.ClientTimeout:
+    """Return how long a connection may take: of one from the pool, which has no limit, that is the look-up's time too."""
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect)
 
 
 def _sent(body: bytes) -> bytes | BytesIO:
@@ -316,6 +319,9 @@ class _Played:
         if self._answer.ends == "hang":
             await asyncio.Event().wait()
         return b""
+
+    def close(self) -> None:
+        pass  # nothing is held
 
     async def whole(self) -> bytes:
         parts = []

@@ -37,13 +37,14 @@ class Outlook:
 class Course:
     """``turn_id`` and ``since`` (monotonic seconds) are its turn's; ``on_break`` is what ChatRequest says.
 
-    ``text`` is what was shown of the answer, ``first_token`` seconds from the prompt to the first event.
+    ``pieces`` False is of an answer that nobody here reads along. ``text`` is what was shown of the answer, ``first_token`` seconds from the prompt to the first event.
     """
 
     turn_id: str
     since: float
     on_break: Literal["splice", "restart", "error"] = "splice"
     outlook: Outlook | None = None
+    pieces: bool = True
     route: list[Attempt] = field(default_factory=list)
     failures: list[tuple[Model, ProviderError]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -107,7 +108,7 @@ class Course:
         before, self.model = self.model, event.model
         if before is None:
             self.first_token = now - self.since
-            return replace(event, warnings=tuple(self.warnings))
+            return Started(event.model, warnings=tuple(self.warnings))
         if self.on_break == "restart" and self._shown:
             self.text.clear()
             self._calls, self._shown = 0, False
@@ -148,7 +149,7 @@ class Course:
             first_token=self.first_token,
             value=value,
         )
-        return replace(event, response=whole)
+        return Ended(whole)
 
     # -- the route ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .errors import FenceLost, StoreUnavailable
@@ -13,7 +14,7 @@ from .signals import tell
 from .types import Begun, Ended, Failed, Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from .stores.base import Hold, Lives, Store
     from .turns import Opened
@@ -27,6 +28,8 @@ _AGAIN_SECONDS: Final = 1.0  # as long as a store in trouble is left alone
 _BATCH: Final = 1000  # events; a script takes only so many arguments
 _REST: Final = 4000
 _MANY: Final = 64
+WHOLE_SECONDS: Final = 0.1
+"""How long the pieces of an answer that is asked for whole gather before they are logged: what a lost process may lose."""
 NOT_LOGGED: Final = "storage was slow or away: some of this answer was shown before it was logged"
 
 
@@ -100,13 +103,13 @@ async def _woken(waiting: list[asyncio.Future[None]]) -> None:
 class Live:
     """One answer being made: its log here, its log in the store, and the task that makes it.
 
-    ``log_seconds`` is how long events gather before they are logged and shown.
+    ``read_along`` False is of one that is asked for whole: its events gather for WHOLE_SECONDS before they are logged.
     """
 
     def __init__(
-        self, owner: str, turn_id: str, session_id: str | None, *, unread: bool = False, log_seconds: float = 0.0
+        self, owner: str, turn_id: str, session_id: str | None, *, unread: bool = False, read_along: bool = True
     ) -> None:
-        self._log_seconds = log_seconds
+        self.read_along = read_along
         self.owner = owner
         self.turn_id = turn_id
         self.session_id = session_id
@@ -133,6 +136,9 @@ class Live:
         self._held_up: list[asyncio.Future[None]] = []
         self._many = asyncio.Event()
         """Set once so much waits to be logged that it is logged at once."""
+        self._begin_writing: Callable[[], None] | None = None
+        """Set until the log's writer is there: of an answer that is asked for whole, most are over before."""
+        self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def opened(self, opened: Opened, store: Store, lives: Lives) -> None:
@@ -140,9 +146,23 @@ class Live:
         self.stream_id, self._prefix = opened.stream_id, str(opened.n)
         if opened.hold is not None:
             self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
-            self._writing = asyncio.create_task(self._write(store, opened.hold, lives))
-            self._writing.add_done_callback(lambda _: self._go_on())
+            self._begin_writing = partial(self._log_to, store, opened.hold, lives)
+            if self.read_along:
+                self._begin_writing()
+            else:
+                self._timer = asyncio.get_running_loop().call_later(WHOLE_SECONDS, self._begin_writing)
         self.placed.set()
+
+    def _log_to(self, store: Store, hold: Hold, lives: Lives) -> None:
+        self._drop_timer()
+        self._writing = asyncio.create_task(self._write(store, hold, lives))
+        self._writing.add_done_callback(lambda _: self._go_on())
+
+    def _drop_timer(self) -> None:
+        self._begin_writing = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def is_elsewhere(self, begun: Begun) -> None:
         """Take it that this turn has its answer already, which is what is shown here."""
@@ -155,11 +175,13 @@ class Live:
             return
         for event in events:
             self._minted.append(self.named(event))
-        if self._writing is None or self.unlogged:
+        if (self._writing is None and self._begin_writing is None) or self.unlogged:
             self._show(len(self._minted))
         self._more.set()
         if len(self._minted) - self._logged >= _BATCH:
             self._many.set()
+            if self._begin_writing is not None:
+                self._begin_writing()
 
     def relay(self, events: Sequence[Event]) -> None:
         """Show ``events`` of an answer made elsewhere, which have their ids."""
@@ -169,7 +191,9 @@ class Live:
     def named(self, event: Event) -> Event:
         """Return ``event`` with the id that it would have now."""
         name = f"{self._prefix}-{len(self._minted) + 1}"
-        return Text(event.text, name) if isinstance(event, Text) else replace(event, id=name)  # most are
+        if isinstance(event, Text):  # most are
+            return Text(event.text, name)
+        return Ended(event.response, name) if isinstance(event, Ended) else replace(event, id=name)
 
     def rest(self) -> list[Event]:
         """Return the events not known to be logged; none where they are too many to be logged with the turn."""
@@ -178,6 +202,7 @@ class Live:
 
     def end(self, event: Event) -> None:
         """Show ``event``, the last one, and all before it."""
+        self._drop_timer()
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
@@ -224,10 +249,12 @@ class Live:
     async def _write(self, store: Store, hold: Hold, lives: Lives) -> None:
         """Log batch after batch: while one is on its way, the next gathers."""
         loop = asyncio.get_running_loop()
+        gathers = False
         while True:
             await self._more.wait()
-            if self._log_seconds:
+            if gathers:
                 await self._gathered()
+            gathers = not self.read_along  # its first have gathered until now
             batch = self._minted[self._logged : self._logged + _BATCH]
             if not batch:
                 self._more.clear()
@@ -252,9 +279,9 @@ class Live:
                 self.stop()
 
     async def _gathered(self) -> None:
-        """Wait until enough has come, for no longer than ``log_seconds``: what is over before is logged with its turn."""
+        """Wait until enough has come, for no longer than WHOLE_SECONDS: what is over before is logged with its turn."""
         if len(self._minted) - self._logged < _BATCH:
             self._many.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._log_seconds):
+            async with asyncio.timeout(WHOLE_SECONDS):
                 await self._many.wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain as chained
 from typing import TYPE_CHECKING, Final
 
 from .errors import AccessRefused, InvalidRequest, RequestRefused
@@ -10,7 +9,7 @@ from .form import check_attachments, check_form
 from .types import Cooldown
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from .errors import ProviderError
     from .types import ChatRequest, Conversation, Model, Usage
@@ -74,15 +73,18 @@ def _check_place(request: ChatRequest) -> None:
         )
 
 
-def _texts(request: ChatRequest) -> Iterator[str]:
+def _texts(request: ChatRequest) -> list[str]:
     source = request.source
-    yield from (request.prompt, request.context or "", source.notebook or "", source.cell or "")
-    yield from chained.from_iterable((one.prompt, one.response) for one in request.history)
-    yield from (*request.parameters.stop, *request.models, request.replaces or "", request.continues or "")
-    yield from (text for one in request.attachments for text in (one.name, one.text))
-    yield from (text for one in request.tool_results for text in (one.id, one.content))
-    yield from (tool.description for tool in request.form.tools)
-    yield from (message.text for message in request.messages)
+    texts = [request.prompt, request.context or "", source.notebook or "", source.cell or ""]
+    texts += (*request.parameters.stop, *request.models, request.replaces or "", request.continues or "")
+    for turn in request.history:
+        texts += (turn.prompt, turn.response)
+    for attached in request.attachments:
+        texts += (attached.name, attached.text)
+    for result in request.tool_results:
+        texts += (result.id, result.content)
+    texts += [tool.description for tool in request.form.tools]
+    return texts + [message.text for message in request.messages]
 
 
 def _in_range(name: str, value: float | None, least: float, most: float | None) -> None:

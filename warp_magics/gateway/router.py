@@ -238,7 +238,14 @@ class Router:
         if sent.left_out:
             course.warnings.append(f"the oldest {sent.left_out} turns did not fit into what {model} was sent")
         return Conversation(
-            model, sent.messages, parameters, request.form, settings.stream, settings.body, tokens=sent.tokens
+            model,
+            sent.messages,
+            parameters,
+            request.form,
+            settings.stream,
+            course.pieces,
+            settings.body,
+            tokens=sent.tokens,
         )
 
     def _timeouts(self, *, last: bool) -> Timeouts:

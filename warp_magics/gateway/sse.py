@@ -50,7 +50,26 @@ class Decoder:
         if not chunk:
             return []
         self._skip_lf = chunk.endswith(b"\r")
-        whole = self._rest + chunk
+        whole = self._rest + chunk if self._rest else chunk
+        if self._at_start and len(whole) >= len(_BOM):
+            whole = whole.removeprefix(_BOM)
+            self._at_start = False
+        if not (self._data or self._event or self._at_start or b"\r" in whole):
+            return self._blocks(whole)
+        return self._lines(whole)
+
+    def _blocks(self, whole: bytes) -> list[ServerSentEvent]:
+        """Return what ``_lines`` does: events of one data line each, as almost all are, are cut out in one go."""
+        blocks, end, rest = whole.rpartition(b"\n\n")
+        events: list[ServerSentEvent] = []
+        for block in blocks.decode("utf-8", "replace").split("\n\n") if end else ():
+            if block.startswith("data: ") and "\n" not in block and len(block) < MAX_PENDING:
+                events.append(ServerSentEvent(block[6:], "", self._id))
+            else:
+                events += self._lines(block.encode() + b"\n\n")
+        return events + self._lines(rest)
+
+    def _lines(self, whole: bytes) -> list[ServerSentEvent]:
         *lines, self._rest = _END_OF_LINE.split(whole) if b"\r" in whole else whole.split(b"\n")
         if len(self._rest) > MAX_PENDING:
             raise ValueError("a line of the event stream is too long")

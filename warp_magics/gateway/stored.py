@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from .base import Gateway
@@ -51,8 +50,6 @@ class StoredGateway(Gateway):
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway."""
-        if request.on_break is None:
-            request = replace(request, on_break="restart")
         return await self._streams.ask(request)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:

@@ -16,6 +16,7 @@ from .outcome import Outcome
 from .signals import tell
 from .tails import position_of, stream_key
 from .turns import Before
+from .turnstile import Turnstile
 from .types import Begun, Failed
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ log = logging.getLogger("warp_magics.streams")
 
 _NOT_SENT: Final = "The prompt was stopped before it was sent."
 _NOT_FOLLOWED: Final = "An answer that is not kept cannot be followed: ask for its stream, or for the whole of it."
-WHOLE_SECONDS: Final = 0.1
-"""How long the pieces of an answer that is asked for whole gather before they are logged: what a lost process may lose."""
 _STOP_SECONDS: Final = 15.0
 """How long a stop waits for a producer elsewhere: longer than a dead one is noticed."""
 
@@ -81,6 +80,7 @@ class Streams:
         self._store = store
         self._clock = clock
         self._live: set[Live] = set()
+        self._turnstile = Turnstile()
         self._closing = False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
@@ -97,13 +97,13 @@ class Streams:
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """See Gateway; nobody here reads along, so its log is written less often."""
-        async with self._asking(request, log_seconds=WHOLE_SECONDS) as live:
+        async with self._asking(request, read_along=False) as live:
             return answer_of(await live.shown.last())
 
     @contextlib.asynccontextmanager
-    async def _asking(self, request: ChatRequest, *, log_seconds: float = 0.0) -> AsyncIterator[Live]:
+    async def _asking(self, request: ChatRequest, *, read_along: bool = True) -> AsyncIterator[Live]:
         turn_id = self._turns.new_id(request)
-        live = self._asked(request, turn_id) or self._start(request, turn_id, log_seconds=log_seconds)
+        live = self._asked(request, turn_id) or self._start(request, turn_id, read_along=read_along)
         live.askers += 1
         keep = (request.on_disconnect or self._terms.on_disconnect) == "finish" and request.store
         try:
@@ -184,11 +184,11 @@ class Streams:
         turn = request.owner, request.session_id, turn_id
         return next((live for live in self._live if (live.owner, live.session_id, live.turn_id) == turn), None)
 
-    def _start(self, request: ChatRequest, turn_id: str, *, unread: bool = False, log_seconds: float = 0.0) -> Live:
+    def _start(self, request: ChatRequest, turn_id: str, *, unread: bool = False, read_along: bool = True) -> Live:
         if self._closing:
             raise ShuttingDown("The gateway is shutting down.")
         outlook = self._answers.expect(request)  # a model nobody has must not cost the session a turn
-        live = Live(request.owner, turn_id, request.session_id, unread=unread, log_seconds=log_seconds)
+        live = Live(request.owner, turn_id, request.session_id, unread=unread, read_along=read_along)
         live.task = asyncio.create_task(self._produce(live, request, outlook))
         self._live.add(live)
         live.task.add_done_callback(lambda task: self._finished(live, task))
@@ -207,6 +207,7 @@ class Streams:
 
     async def _produce(self, live: Live, request: ChatRequest, outlook: Outlook | None) -> None:
         try:
+            await self._turnstile.enter()
             opened = await self._turns.open(request, live.turn_id, self.stop, unread=live.unread)
             if isinstance(opened, Before):
                 live.is_elsewhere(Begun(opened.key.id, request.continues or live.turn_id, opened.stream_id))
@@ -221,7 +222,9 @@ class Streams:
             return
         live.opened(opened, self._store, self._turns.lives)
         tell(log, "answer_started", turn=live.turn_id, session=opened.session_id, stream=opened.stream_id)
-        answer = Outcome(opened, Course(opened.turn_id, self._clock(), request.on_break or "splice", outlook))
+        on_break = request.on_break or ("splice" if live.read_along else "restart")
+        course = Course(opened.turn_id, self._clock(), on_break, outlook, pieces=live.read_along)
+        answer = Outcome(opened, course)
         async with self._turns.held(opened, live.stop):
             await self._collect(live, request, answer)
             live.stoppable = False

@@ -229,19 +229,19 @@ class Turns:
     async def _ask(
         self, key: SessionKey, holder: str, draft: Draft, *, create: bool
     ) -> Begun | Waiting | Asked | Orphan:
-        """Ask the store for the session once; one that nobody waits for any more is given back."""
-        asking = asyncio.ensure_future(self._store.begin(key, holder, draft, self.lives, create=create))
+        """Ask the store for the session once; one that nobody waits for any more is given back.
+
+        A begin whose reply was lost, or not waited for, may hold the session too. What is asked of a store after it is
+        answered after it.
+        """
         try:
-            return await asyncio.shield(asking)
+            return await self._store.begin(key, holder, draft, self.lives, create=create)
         except (asyncio.CancelledError, StoreUnavailable):
-            self._in_background(self._let_go(key, holder, asking))
+            self._in_background(self._let_go(key, holder))
             raise
 
-    async def _let_go(self, key: SessionKey, holder: str, asking: asyncio.Future[Any] | None = None) -> None:
-        """Give back what ``asking`` may have got: a begin whose reply was lost holds the session too."""
-        with contextlib.suppress(WarpError):
-            if asking is not None:
-                await asking
+    async def _let_go(self, key: SessionKey, holder: str) -> None:
+        """Give back the session, also to a store that comes back late."""
         deadline = self._chances.clock() + _PERSISTENCE_SECONDS
         while self._chances.clock() < deadline:
             try:
@@ -254,7 +254,7 @@ class Turns:
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._late.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._late.discard)
         return task
 
     @contextlib.asynccontextmanager
@@ -297,42 +297,38 @@ class Turns:
         """
         if opened.hold is None:
             return None
-        hold = opened.hold
-        first = asyncio.ensure_future(self._store.append(hold, turn, events, self.lives))
+        hold, pause = opened.hold, 0.0
         try:
-            await asyncio.wait({first}, timeout=STORE_SECONDS)
-        finally:
-            error = first.exception() if first.done() else None
-            if error is not None or not first.done():
-                self._in_background(self._insist(first, hold, turn, events))
-        if not first.done():
-            return NOT_STORED
-        if error is None:
-            return None if first.result() else NOT_COPIED
-        if isinstance(error, StoreUnavailable | FenceLost):
+            async with asyncio.timeout(STORE_SECONDS):
+                return None if await self._store.append(hold, turn, events, self.lives) else NOT_COPIED
+        except TimeoutError:
+            warning = NOT_STORED
+        except StoreUnavailable as error:
+            warning, pause = f"{NOT_STORED}: {error.message}", _RETRY_SECONDS
+        except FenceLost as error:
+            _tell_lost(hold, turn, "fenced")
             return f"{NOT_STORED}: {error.message}"
-        raise error
+        except asyncio.CancelledError:
+            self._in_background(self._insist(pause, hold, turn, events))
+            raise
+        self._in_background(self._insist(pause, hold, turn, events))
+        return warning
 
-    def _done(self, storing: asyncio.Task[Any]) -> None:
-        self._late.discard(storing)
-        if not storing.cancelled():
-            storing.exception()  # asked for: who waited has it, and ``_insist`` has logged it
-
-    async def _insist(self, asking: asyncio.Future[bool], hold: Hold, turn: Turn, events: Sequence[Event]) -> None:
-        """See to it that the turn that ``asking`` is to store gets stored, also by a store that comes back late."""
+    async def _insist(self, pause: float, hold: Hold, turn: Turn, events: Sequence[Event]) -> None:
+        """See to it that ``turn`` gets stored in ``pause`` seconds, also by a store that comes back late."""
         deadline = self._chances.clock() + _PERSISTENCE_SECONDS
         while True:
+            await self._chances.sleep(pause)
             try:
-                await asking
+                await self._store.append(hold, turn, events, self.lives)
             except StoreUnavailable:
                 if self._chances.clock() >= deadline:
-                    tell(log, "turn_not_stored", level=logging.ERROR, session=hold.key.id, turn=turn.id)
-                    raise
-                await self._chances.sleep(_RETRY_SECONDS)
-                asking = asyncio.ensure_future(self._store.append(hold, turn, events, self.lives))
+                    _tell_lost(hold, turn)
+                    return
+                pause = _RETRY_SECONDS
             except FenceLost:
-                tell(log, "turn_not_stored", level=logging.ERROR, session=hold.key.id, turn=turn.id, reason="fenced")
-                raise
+                _tell_lost(hold, turn, "fenced")
+                return
             else:
                 return
 
@@ -347,3 +343,7 @@ class Turns:
 def lives(terms: Terms) -> Lives:
     """Return how long things are kept, as the terms say."""
     return Lives(LEASE_SECONDS, terms.history, terms.stream)
+
+
+def _tell_lost(hold: Hold, turn: Turn, reason: str | None = None) -> None:
+    tell(log, "turn_not_stored", level=logging.ERROR, session=hold.key.id, turn=turn.id, reason=reason)

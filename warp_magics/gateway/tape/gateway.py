@@ -143,7 +143,10 @@ class _Answers:
             self._reel.note(name, request.prompt, "missing")
             raise TapeMiss(await asyncio.to_thread(self._why, name, asked, request.source))
         self._reel.note(name, request.prompt, "used")
-        events = self._replayed(entry) if entry else self._recorded(name, asked, request, turns)
+        if entry is None:
+            events = self._recorded(name, asked, replace(request, on_break=course.on_break), turns)
+        else:
+            events = self._replayed(entry)
         async with contextlib.aclosing(events):
             async for event in events:
                 told = _told(event, course)

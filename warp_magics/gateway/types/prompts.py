@@ -225,7 +225,8 @@ class ChatRequest:
 class Conversation:
     """What one model is asked: the messages in order, the parameters, and what its answer may be made of.
 
-    ``stream`` False asks for the answer in one piece; ``body`` is merged into the request as it is; ``tokens`` is about how
+    ``stream`` False asks for the answer in one piece; ``pieces`` False is for an answer that nobody reads along, of which
+    texts that come together are one; ``body`` is merged into the request as it is; ``tokens`` is about how
     many the messages have.
     """
 
@@ -234,5 +235,6 @@ class Conversation:
     parameters: Parameters = Parameters()
     form: Form = Form()
     stream: bool = True
+    pieces: bool = True
     body: Mapping[str, object] = field(default_factory=dict)
     tokens: int = 0

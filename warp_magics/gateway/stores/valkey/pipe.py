@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .clients import RedisError, ResponseError, packed, read_as
+from .clients import RedisError, packed, read_as, replies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,21 +44,20 @@ class Pipe:
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
 
-    async def send(self, commands: Sequence[Command], until: float) -> list[Any]:
+    def send(self, commands: Sequence[Command], until: float) -> asyncio.Future[list[Any]]:
         """Return the replies to ``commands`` by the loop's time ``until``; what was refused is its error in its place.
 
         Who is cancelled gives up the replies, not what was sent. Raises redis-py's errors and OSError.
         """
         if self._error is not None:
             raise self._error
-        loop = asyncio.get_running_loop()
-        asked = _Asked(commands, packed(commands), until, loop.create_future())
+        asked = _Asked(commands, packed(commands), until, asyncio.get_running_loop().create_future())
         self._asked.append(asked)
         if until < self._rings_at:
             self._watch(until)
         if self._exchanging is None:
             self._exchanging = asyncio.ensure_future(self._exchange_all())
-        return await asked.replies
+        return asked.replies
 
     def _watch(self, until: float) -> None:
         """Look at ``until`` who waits in vain: one timer for all, most of whom are answered long before it rings."""
@@ -108,15 +107,13 @@ class Pipe:
     async def _over(self, connection: Connection, batch: Sequence[_Asked]) -> None:
         await connection.send_packed_command(b"".join([asked.sent for asked in batch]), check_health=False)
         for asked in batch:
-            replies = [await self._reply(connection, command) for command in asked.commands]
+            said = await replies(connection, len(asked.commands))
             if not asked.replies.done():
-                asked.replies.set_result(replies)
+                asked.replies.set_result(list(map(self._read, asked.commands, said)))
 
-    async def _reply(self, connection: Connection, command: Command) -> Any:
-        try:
-            reply = await connection.read_response()
-        except ResponseError as error:
-            return error
+    def _read(self, command: Command, reply: Any) -> Any:
+        if isinstance(reply, RedisError):
+            return reply
         try:
             return read_as(self.client, command, reply)
         except Exception as error:  # noqa: BLE001 - the others of the batch have theirs

@@ -55,6 +55,20 @@ class Place:
         What was refused is a redis-py error in its place. ``asking``: they are about keys that are still to move here.
         Raises StoreUnavailable where the server is in trouble: at once for as long as it is left alone.
         """
+        pipe = self._pipe
+        if pipe is None or self.trouble or asking or blocks(commands):
+            return await self._send_carefully(commands, until, asking=asking)
+        # As almost always: most of what this process does is to ask a store that is well.
+        try:
+            replies = _untroubled(await pipe.send(commands, until))
+        except (RedisError, OSError, StoreUnavailable) as error:
+            trouble = StoreUnavailable(words(error))
+            if pipe is self._pipe:
+                self.leave_alone(trouble.message)
+            raise trouble from error
+        return replies
+
+    async def _send_carefully(self, commands: Sequence[Command], until: float, *, asking: bool) -> list[Any]:
         if self._clock() < self._left_alone_until:
             raise StoreUnavailable(self.trouble)
         trying = bool(self.trouble)
@@ -90,10 +104,7 @@ class Place:
             if pipe is not self._pipe:
                 raise _Stale(error) from error
             raise
-        for reply in replies:
-            if isinstance(reply, RedisError) and is_trouble(reply):
-                raise reply
-        return replies
+        return _untroubled(replies)
 
     async def _apart(self, pipe: Pipe, commands: Sequence[Command], until: float) -> list[Any]:
         """Exchange them on a connection of their own."""
@@ -149,8 +160,19 @@ class Place:
         await asyncio.gather(*self._closing)
 
 
+def _untroubled(replies: list[Any]) -> list[Any]:
+    """Return ``replies``; raises one that tells of trouble."""
+    for reply in replies:
+        if isinstance(reply, RedisError) and is_trouble(reply):
+            raise reply
+    return replies
+
+
 class Places(Protocol):
     """Who has which key."""
+
+    def known(self, key: str | bytes | None) -> Place | None:
+        """Return the place of ``key``; None where it has to be looked for."""
 
     async def of(self, key: str | bytes | None, until: float) -> Place:
         """Return the place of ``key``, any for None, by the loop's time ``until``; raises StoreUnavailable."""
@@ -174,7 +196,11 @@ class One:
     def __init__(self, place: Place) -> None:
         self._place = place
 
-    async def of(self, key: str | bytes | None, until: float) -> Place:  # noqa: ARG002  wherever that is
+    def known(self, key: str | bytes | None) -> Place | None:  # noqa: ARG002  wherever that is
+        """Return the place."""
+        return self._place
+
+    async def of(self, key: str | bytes | None, until: float) -> Place:  # noqa: ARG002
         """Return the place."""
         return self._place
 

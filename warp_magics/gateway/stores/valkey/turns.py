@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("warp_magics.stores")
 
 _TIDY_EVERY: Final = 8  # new sessions, by chance: their names say which
+_NOTED_SECONDS: Final = 1.0  # how exactly the list knows when a session was used
 
 
 class Listing:
@@ -146,7 +147,8 @@ class TurnVerbs(Listing):
         said, copied = await self._append(hold, turn, events, lives)
         if said == b"fenced":
             raise _lost(hold.key)
-        self._list(hold.key, turn.ended_at)
+        if turn.ended_at - turn.started_at > _NOTED_SECONDS:  # else what was noted at its beginning does
+            self._list(hold.key, turn.ended_at)
         return copied
 
     async def settle(self, key: SessionKey, turn: Turn, event: Event, lives: Lives, going_on: GoingOn = NOT) -> bool:
