@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _FOREIGN: Final = (aiohttp.ClientError, OSError)
 _KEEP_ALIVE_SECONDS: Final = 60.0
-PACE_SECONDS: Final = 0.01
-"""Words that come faster are read together: nobody can tell, and a piece costs as much as many words, all the way out."""
+PACE_SECONDS: Final = 1 / 60
+"""Words that come faster are read together: no screen shows them sooner, and a piece costs as much as many words."""
 _LARGE: Final = 2**20
 
 
@@ -192,34 +192,33 @@ class _HttpAnswer:
     async def more(self) -> bytes:
         if self._broke is not None:
             raise self._broke
+        if self._gathers and not self._response.content.is_eof():
+            await self._gathered()
         data = await self._any()
-        if self._gathers and data:
-            if self._loop.time() < self._together_until:
-                data += await self._rest()
-            self._together_until = self._loop.time() + PACE_SECONDS
+        self._together_until = self._loop.time() + PACE_SECONDS
         return data
 
-    async def _rest(self) -> bytes:
-        """Return what else comes in time; what goes wrong meanwhile takes nothing away of it."""
-        parts: list[bytes] = []
+    async def _gathered(self) -> None:
+        """Wait for what else comes in time, without being woken for each piece of it."""
         until = self._together_until
         if self._due is not None:  # what has come in time is not to be held against its sender
             until = min(until, self._due - PACE_SECONDS)
-        try:
-            async with asyncio.timeout_at(until):
-                while data := await self._any():
-                    parts.append(data)
-        except TimeoutError:
-            pass  # it has been waited for long enough
-        except ProviderError as error:
-            self._broke = error  # raised by who reads on
-        return b"".join(parts)
+        if self._loop.time() < until:
+            with contextlib.suppress(TimeoutError, *_FOREIGN):  # who reads is told
+                async with asyncio.timeout_at(until):
+                    await self._response.content.wait_eof()
 
     async def _any(self) -> bytes:
+        content = self._response.content
         try:
-            return await self._response.content.readany()
+            return await content.readany()
         except _FOREIGN as error:
-            raise self._broken() from error
+            broke = self._broken()
+            # What came before the fault is there, but for readers who look past it.
+            if left := content._read_nowait(-1):  # noqa: SLF001
+                self._broke = broke
+                return left
+            raise broke from error
 
     async def whole(self) -> bytes:
         try:

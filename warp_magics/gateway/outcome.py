@@ -42,11 +42,13 @@ class Outcome:
         asked_again = hold is not None and (hold.keep is not None or self._before is not None)
         return asked_again and not self.ended and not self.spoke
 
-    def take(self, batch: Sequence[Event]) -> list[Event]:
+    def take(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Return what is shown of ``batch``; an answer that is gone on with begins with what there is of it."""
+        if self.spoke and batch and not isinstance(batch[0], Started | Restarted) and not isinstance(batch[-1], Ended):
+            return batch  # as almost always: a try's beginning is the first of its batch, and its end the last
         shown: list[Event] = []
         for event in batch:
-            if isinstance(event, Text):  # most are
+            if isinstance(event, Text):
                 self.spoke = True
                 shown.append(event)
             elif isinstance(event, Ended):
