@@ -114,6 +114,14 @@ class Arrivals(APIHandler):
         if not (scoped and scoped.knows(self)):
             super().check_xsrf_cookie()
 
+    def set_secure_cookie(self, name: str, value: str | bytes, *more: Any, **settings: Any) -> None:
+        """Have whoever shows a token in a header, as no page can be made to, sign in with it alone: a cookie is for browsers.
+
+        Jupyter would sign a new one for each request.
+        """
+        if "Authorization" not in self.request.headers:
+            super().set_secure_cookie(name, value, *more, **settings)
+
     def owner(self) -> str | None:
         """Return whose sessions are meant; None for a stranger.
 

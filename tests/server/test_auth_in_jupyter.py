@@ -59,6 +59,16 @@ async def test_a_token_may_be_said_in_three_ways(rest, jp_serverapp):
     assert (await rest("models?token=wrong", headers={})).status == 403
 
 
+async def test_a_browser_that_enters_by_a_token_is_signed_in_and_a_client_is_given_no_cookie(rest, jp_serverapp):
+    token = jp_serverapp.identity_provider.token
+    entered = await rest(f"models?token={token}", headers={})
+    [cookie] = [one for one in entered.headers.get_list("Set-Cookie") if one.startswith("username-")]
+    assert (await rest("models", headers={"Cookie": cookie.split(";")[0]})).status == 200
+    said = await rest("models", headers={"Authorization": f"token {token}"})
+    assert said.status == 200
+    assert not said.headers.get_list("Set-Cookie")
+
+
 async def test_a_token_post_needs_no_xsrf_and_a_cookie_post_does(rest, fake):
     cookies, token = await sign_in(rest)
     refused = await rest("prompt", POSTS["prompt"], headers={"Cookie": cookies})
