@@ -85,14 +85,15 @@ class Connections:
         headers.update(request.headers)
         url = self._url(provider.base_url, request.path)
         body, timeout = _sent(request.body), _time_for(connect)
-        async with deadline(first_by, FirstTokenTimeout):
-            try:
-                response = await session.post(
-                    url, data=body, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
-                )
-            except _FOREIGN as error:
-                raise _unreached(error) from error
-        return _HttpAnswer(response)
+        asking = session.post(url, data=body, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False)
+        try:
+            async with asyncio.timeout_at(first_by):
+                try:
+                    return _HttpAnswer(await asking)
+                except _FOREIGN as error:
+                    raise _unreached(error) from error
+        except TimeoutError as late:
+            raise late_error(FirstTokenTimeout) from late
 
     def _way(self, provider: ProviderSettings) -> tuple[aiohttp.ClientSession, str | None]:
         key = (provider.base_url, provider.verify, provider.proxy)

@@ -27,8 +27,12 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Which models are passed over, asked for at ``since`` (monotonic seconds) while the turn was still being opened."""
+    """The models that may answer, and which of them are passed over.
 
+    That was asked for at ``since`` (monotonic seconds), while the turn was still being opened.
+    """
+
+    chain: tuple[Model, ...]
     cooling: asyncio.Future[Mapping[Model, Cooldown]]
     since: float
 

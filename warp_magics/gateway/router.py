@@ -61,9 +61,9 @@ class Router:
             raise NoModelConfigured(HOW_TO_CONFIGURE)
         return chain
 
-    def look_ahead(self, chain: Sequence[Model]) -> Outlook:
+    def look_ahead(self, chain: tuple[Model, ...]) -> Outlook:
         """Ask for the health of ``chain`` while something else is waited for."""
-        return Outlook(asyncio.ensure_future(self._look_ahead(chain)), self._chances.clock())
+        return Outlook(chain, asyncio.ensure_future(self._look_ahead(chain)), self._chances.clock())
 
     async def _look_ahead(self, chain: Sequence[Model]) -> Mapping[Model, Cooldown]:
         for _ in range(2):  # behind the session, which is asked for now: who comes first finds out if a store is back
@@ -93,14 +93,15 @@ class Router:
 
     async def first(self, request: ChatRequest, turns: Sequence[Turn]) -> tuple[Conversation, tuple[str, ...]]:
         """Return what the model that would be asked first would be sent, and what its asker would be warned of."""
-        order = await self._ordered(request, turns)
+        order = await self._ordered(self.chain(request), request, turns)
         model = next(iter(policy.candidates(order, await self._health.cooling(order))), order[0])
         course = Course("", 0.0)
         return self._asked(request, _Asking(model, turns, last=True), course), tuple(course.warnings)
 
     async def _next(self, request: ChatRequest, turns: Sequence[Turn], course: Course) -> AsyncGenerator[_Asking, None]:
         """Yield whom to ask next for as long as nobody has answered: one pass over the chain, then what hope is left."""
-        order = await self._ordered(request, turns)
+        chain = course.outlook.chain if course.outlook else self.chain(request)
+        order = await self._ordered(chain, request, turns)
         cooling = await self._cooling(order, course.outlook)
         models = policy.candidates(order, cooling)
         hope = policy.last_hope(order, cooling, models)
@@ -134,8 +135,7 @@ class Router:
             return await outlook.cooling
         return await self._health.cooling(order)
 
-    async def _ordered(self, request: ChatRequest, turns: Sequence[Turn]) -> list[Model]:
-        chain = self.chain(request)
+    async def _ordered(self, chain: tuple[Model, ...], request: ChatRequest, turns: Sequence[Turn]) -> list[Model]:
         expected = Usage()
         if self._config.routing.strategy == "cost":
             sent = prompt.conversation(request, turns, chain[0], None)
