@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import tracemalloc
+from collections import Counter
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.fakes.provider import Reply
 from tests.fakes.store_proxy import StoreProxy
 from tests.gateway.kit import events_of, opened, turn, until, valkey
 from tests.stores.backends import lasting
+from warp_magics.gateway.stores.valkey import client_of
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import SessionKey, Text
 
@@ -54,6 +56,25 @@ async def test_with_the_cache_on_it_goes_once_more_before_and_after(config, fake
         await gateway.ask(Ask("warm", store=False))
         proxy.delay = DELAY
         assert await trips(gateway, fake, proxy) == (3, 2)
+
+
+@pytest.mark.asyncio
+async def test_what_many_ask_at_one_moment_is_noted_and_looked_for_together(config, server, here):
+    async with opened(config("ok"), store=valkey(server.url, **here)) as gateway:
+        await gateway.ask(Ask("warm"))
+        before = await calls(server.url)
+        await asyncio.gather(*(gateway.ask(Ask("go")) for _ in range(40)))
+        after = await calls(server.url)
+        assert len((await gateway.sessions("local")).sessions) == 41
+    assert after["zadd"] - before["zadd"] <= 40 + 20  # each takes its place in its model's window
+    assert after["exists"] - before["exists"] <= 3 * 40 + 20  # beginning and ending a turn asks three times
+
+
+async def calls(url):
+    """How often each command was carried out so far, those of scripts among them."""
+    async with client_of(url) as client:
+        stats = await client.info("commandstats")
+    return Counter({name.removeprefix("cmdstat_"): told["calls"] for name, told in stats.items()})
 
 
 @pytest.mark.asyncio

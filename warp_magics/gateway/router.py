@@ -53,6 +53,7 @@ class Router:
         self._client = client
         self._health = health
         self._chances = chances
+        self._looks: dict[tuple[Model, ...], Outlook] = {}
 
     def chain(self, request: ChatRequest) -> tuple[Model, ...]:
         """Return the models that may answer, in order; raises UnknownModel, or NoModelConfigured."""
@@ -62,8 +63,13 @@ class Router:
         return chain
 
     def look_ahead(self, chain: tuple[Model, ...]) -> Outlook:
-        """Ask for the health of ``chain`` while something else is waited for."""
-        return Outlook(chain, asyncio.ensure_future(self._look_ahead(chain)), self._chances.clock())
+        """Ask for the health of ``chain`` while something else is waited for; who comes meanwhile is told the same."""
+        outlook = self._looks.get(chain)
+        if outlook is None:
+            looking = asyncio.ensure_future(self._look_ahead(chain))
+            looking.add_done_callback(lambda _: self._looks.pop(chain, None))
+            self._looks[chain] = outlook = Outlook(chain, looking, self._chances.clock())
+        return outlook
 
     async def _look_ahead(self, chain: Sequence[Model]) -> Mapping[Model, Cooldown]:
         for _ in range(2):  # behind the session, which is asked for now: who comes first finds out if a store is back
@@ -132,7 +138,7 @@ class Router:
 
     async def _cooling(self, order: Sequence[Model], outlook: Outlook | None) -> Mapping[Model, Cooldown]:
         if outlook is not None and self._chances.clock() - outlook.since < _OUTLOOK_SECONDS:
-            return await outlook.cooling
+            return await asyncio.shield(outlook.cooling)  # others wait for it, too
         return await self._health.cooling(order)
 
     async def _ordered(self, chain: tuple[Model, ...], request: ChatRequest, turns: Sequence[Turn]) -> list[Model]:

@@ -41,7 +41,9 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
         self._link = Link(locate, clock=clock, **link)
         self._keys = Keys(prefix)
         self._on_close = on_close
-        self._listing = set()
+        self._used = {}
+        self._untidy = set()
+        self._listing = None
         self._known = Known()
 
     async def describe(self) -> Mapping[str, object]:

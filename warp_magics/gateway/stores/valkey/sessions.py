@@ -151,7 +151,7 @@ class SessionVerbs(Listing):
 
     async def _listed(self, key: SessionKey) -> Session:
         session = await self.session(key)
-        await self._note_use(key, session.updated_at)
+        await self._hint(("ZADD", self._keys.index(key.owner), session.updated_at, key.id))
         return session
 
     async def delete(self, key: SessionKey) -> None:
@@ -159,7 +159,8 @@ class SessionVerbs(Listing):
         if not await self._link.script("delete", self._keys.session(key), milliseconds(_FEED_SECONDS)):
             raise records.no_session(key.id)
         self._known.forget(key)
-        await self._hint("ZREM", self._keys.index(key.owner), key.id)
+        self._used.get(key.owner, {}).pop(key.id, None)
+        await self._hint(("ZREM", self._keys.index(key.owner), key.id))
 
     async def tree(self, key: SessionKey) -> Tree:
         """See Store."""

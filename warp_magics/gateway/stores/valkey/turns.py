@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ...types import Event, Turn
     from ..base import GoingOn, Lives
+    from .clients import Command
     from .keys import Keys
     from .known import Known, Line
     from .link import Link
@@ -38,23 +39,45 @@ class Listing:
     _link: Link
     _keys: Keys
     _known: Known
-    _listing: set[asyncio.Task[None]]
+    _used: dict[str, dict[str, float]]
+    """Owner to session to when it was used, not noted yet."""
+    _untidy: set[str]
+    _listing: asyncio.Task[None] | None
 
     def _list(self, key: SessionKey, when: float, *, new: bool = False) -> None:
-        """Note the session's last use, while its turn goes on."""
-        listing = asyncio.ensure_future(self._note_use(key, when, new=new))
-        self._listing.add(listing)
-        listing.add_done_callback(self._listing.discard)
+        """Note the session's last use, while its turn goes on; what is used at one moment is noted together."""
+        self._used.setdefault(key.owner, {})[key.id] = when
+        if new and zlib.crc32(key.id.encode()) % _TIDY_EVERY == 0:
+            self._untidy.add(key.owner)
+        if self._listing is None:
+            self._note_next()
+
+    def _note_next(self) -> None:
+        self._listing = asyncio.ensure_future(self._note_uses())
+        self._listing.add_done_callback(self._has_noted)
+
+    def _has_noted(self, _: asyncio.Task[None]) -> None:
+        self._listing = None
+        if self._used:
+            self._note_next()
+
+    async def _note_uses(self) -> None:
+        used, self._used = self._used, {}
+        untidy, self._untidy = self._untidy, set()
+        commands: list[Command] = []
+        for owner, sessions in used.items():
+            if sessions:  # else they were deleted meanwhile
+                scores = [part for name, when in sessions.items() for part in (when, name)]
+                commands.append(("ZADD", self._keys.index(owner), *scores))
+        await self._hint(*commands)
+        for owner in untidy:
+            await self._tidy(owner)
 
     async def _all_noted(self) -> None:
         """Wait until the list knows of all that was done here."""
-        if self._listing:
-            await asyncio.gather(*self._listing, return_exceptions=True)
-
-    async def _note_use(self, key: SessionKey, when: float, *, new: bool = False) -> None:
-        await self._hint("ZADD", self._keys.index(key.owner), when, key.id)
-        if new and zlib.crc32(key.id.encode()) % _TIDY_EVERY == 0:
-            await self._tidy(key.owner)
+        for _ in range(2):  # what is on its way, and what has gathered meanwhile
+            if self._listing is not None:
+                await asyncio.wait({self._listing})
 
     async def _tidy(self, owner: str) -> None:
         """Look at the sessions used longest ago: what has expired leaves the list, so that it does not grow for ever."""
@@ -69,9 +92,9 @@ class Listing:
         except StoreUnavailable as error:
             tell(log, "sessions_not_listed", level=logging.WARNING, reason=error.message)
 
-    async def _hint(self, *command: str | float) -> None:
+    async def _hint(self, *commands: Command) -> None:
         try:
-            await self._link.call(*command)
+            await self._link.pipe(*commands)
         except StoreUnavailable as error:
             tell(log, "sessions_not_listed", level=logging.WARNING, reason=error.message)
 
