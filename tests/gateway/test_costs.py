@@ -12,6 +12,7 @@ from tests.fakes.provider import Reply
 from tests.fakes.store_proxy import StoreProxy
 from tests.gateway.kit import events_of, opened, turn, until, valkey
 from tests.stores.backends import lasting
+from warp_magics.gateway.live import WHOLE_SECONDS
 from warp_magics.gateway.stores.valkey import client_of
 from warp_magics.gateway.types import ChatRequest as Ask
 from warp_magics.gateway.types import SessionKey, Text
@@ -25,8 +26,11 @@ def proxy(server):
         yield before
 
 
-async def trips(gateway, fake, proxy, **tables):
-    """Ask in a session that is known: the trips before its provider is asked, and those after it has answered."""
+async def trips(gateway, fake, proxy, *, after=10 * DELAY, **tables):
+    """Ask in a session that is known: the trips before its provider is asked, and those after it has answered.
+
+    It begins to do so `after` so many seconds.
+    """
     await gateway.ask(Ask("first", session_id="s", create_session=True))
     go_on = threading.Event()
     fake.script("ok", Reply(chunks=["One", " two"], before=[go_on]))
@@ -35,7 +39,7 @@ async def trips(gateway, fake, proxy, **tables):
     answering = asyncio.ensure_future(gateway.ask(Ask("second", session_id="s", **tables)))
     await until(lambda: len(fake.requests) > asked, within=10)
     before = proxy.trips - begun
-    await asyncio.sleep(10 * DELAY)
+    await asyncio.sleep(after)
     held = proxy.trips
     go_on.set()
     await answering
@@ -48,6 +52,14 @@ async def test_a_prompt_goes_to_the_store_twice_before_its_model_is_asked_and_on
         await gateway.ask(Ask("warm", store=False))
         proxy.delay = DELAY
         assert await trips(gateway, fake, proxy) == (2, 1)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_begins_late_is_no_more_trips(config, fake, proxy, here):
+    async with opened(config("ok"), store=valkey(proxy.url, **here)) as gateway:
+        await gateway.ask(Ask("warm", store=False))
+        proxy.delay = DELAY
+        assert await trips(gateway, fake, proxy, after=3 * WHOLE_SECONDS) == (2, 1)
 
 
 @pytest.mark.asyncio

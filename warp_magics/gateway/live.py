@@ -149,8 +149,6 @@ class Live:
             self._begin_writing = partial(self._log_to, store, opened.hold, lives)
             if self.read_along:
                 self._begin_writing()
-            else:
-                self._timer = asyncio.get_running_loop().call_later(WHOLE_SECONDS, self._begin_writing)
         self.placed.set()
 
     def _log_to(self, store: Store, hold: Hold, lives: Lives) -> None:
@@ -178,10 +176,14 @@ class Live:
         if (self._writing is None and self._begin_writing is None) or self.unlogged:
             self._show(len(self._minted))
         self._more.set()
-        if len(self._minted) - self._logged >= _BATCH:
+        many = len(self._minted) - self._logged >= _BATCH
+        if many:
             self._many.set()
-            if self._begin_writing is not None:
+        if self._begin_writing is not None:
+            if many:
                 self._begin_writing()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(WHOLE_SECONDS, self._begin_writing)
 
     def relay(self, events: Sequence[Event]) -> None:
         """Show ``events`` of an answer made elsewhere, which have their ids."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .clients import Command, Connection, Redis
 
-_GATHERING: Final = 3
+_GATHERING: Final = 2
 """Turns of the loop for which an exchange waits for company: what one prompt asks at a time is asked by several tasks."""
 
 
