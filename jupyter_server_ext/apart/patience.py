@@ -60,6 +60,8 @@ class Protocol(HttpToolsProtocol):
         self._is_sending = False
         self._sender.cancel()
         super().on_message_complete()
+        if not self.pipeline:  # uvicorn stops reading at a large body, and who does not read sees nobody leave
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """Hang up soon on whoever still sends what is answered already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jupyter_server.auth import IdentityProvider
 
 RESOURCE: Final = "warp"
+_TOKEN: Final = re.compile("(token|bearer) ", re.IGNORECASE)
 
 
 @web.stream_request_body
@@ -117,9 +119,10 @@ class Arrivals(APIHandler):
     def set_secure_cookie(self, name: str, value: str | bytes, *more: Any, **settings: Any) -> None:
         """Have whoever shows a token in a header, as no page can be made to, sign in with it alone: a cookie is for browsers.
 
-        Jupyter would sign a new one for each request.
+        Jupyter would sign a new one for each request. A provider that tells its users by it keeps it.
         """
-        if "Authorization" not in self.request.headers:
+        shown = _TOKEN.match(self.request.headers.get("Authorization", ""))
+        if not (shown and self._users_are_nameless()):
             super().set_secure_cookie(name, value, *more, **settings)
 
     def owner(self) -> str | None:

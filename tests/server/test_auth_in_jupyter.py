@@ -64,9 +64,12 @@ async def test_a_browser_that_enters_by_a_token_is_signed_in_and_a_client_is_giv
     entered = await rest(f"models?token={token}", headers={})
     [cookie] = [one for one in entered.headers.get_list("Set-Cookie") if one.startswith("username-")]
     assert (await rest("models", headers={"Cookie": cookie.split(";")[0]})).status == 200
-    said = await rest("models", headers={"Authorization": f"token {token}"})
-    assert said.status == 200
-    assert not said.headers.get_list("Set-Cookie")
+    for said_in in ({"Authorization": f"token {token}"}, {"Authorization": f"bearer {token}"}):
+        said = await rest("models", headers=said_in)
+        assert said.status == 200
+        assert not said.headers.get_list("Set-Cookie")
+    behind_a_proxy = await rest(f"models?token={token}", headers={"Authorization": "Basic eDp5"})
+    assert any(one.startswith("username-") for one in behind_a_proxy.headers.get_list("Set-Cookie"))
 
 
 async def test_a_token_post_needs_no_xsrf_and_a_cookie_post_does(rest, fake):

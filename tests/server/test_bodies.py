@@ -125,6 +125,19 @@ async def test_a_body_of_the_limit_is_taken(place):
     assert (await place.ask("ada", "POST", "api/v1/prompt", sent + b" ")).status_code == 413
 
 
+async def test_who_leaves_after_a_large_body_has_his_answer_ended(open_place, fake):
+    """A server may stop reading at so much; it has to see all the same that nobody is there."""
+    place = await open_place("silent-2")
+    body = json.dumps({"prompt": "x" * 90_000, "store": False}).encode()
+    _, writer = await place.connect()
+    writer.write(place.head("ada", "POST", "api/v1/prompt", f"Content-Length: {len(body)}"))
+    await asyncio.sleep(0.1)  # for the body to come by itself
+    writer.write(body)
+    await asyncio.to_thread(fake.wait_until, lambda: fake.requests)
+    writer.transport.abort()
+    await asyncio.to_thread(fake.wait_until, lambda: fake.disconnects)
+
+
 async def test_a_stranger_is_refused_before_the_body_is_read(place, fake):
     for line in ("Content-Length: 5000", "Transfer-Encoding: chunked"):
         for path in ("api/v1/prompt", "api/v1/sessions"):

@@ -218,6 +218,19 @@ async def test_what_has_expired_leaves_the_list_and_does_not_shorten_it(backend)
 
 @pytest.mark.asyncio
 @on_a_server
+async def test_a_session_that_was_struck_off_while_it_was_made_anew_is_listed_by_its_first_turn(backend):
+    """By a reader who found it expired just before; the next one then sees it, however short its turn was."""
+    hold = await backend.hold()
+    await backend.store._all_noted()
+    async with client_of(backend.url) as client:
+        assert await client.zrem("warp:1:sessions:{local}", KEY.id)
+    now = (await backend.store.session(KEY)).updated_at
+    await backend.append(hold, turn(hold.n, started_at=now, ended_at=now))
+    assert ids(await backend.store.sessions("local", 10)) == [KEY.id]
+
+
+@pytest.mark.asyncio
+@on_a_server
 async def test_new_sessions_clear_the_list_of_those_that_have_expired(backend):
     """Also where nobody looks at it: else it grew for ever."""
     for n in range(20):

@@ -48,7 +48,7 @@ class Answer(Protocol):
         """Have what is being read, now or next, end with ``error`` at the loop's time ``when``; None: never."""
 
     def gather(self) -> None:
-        """Have ``more`` return no oftener than each PACE_SECONDS from now on."""
+        """Have ``more`` return no oftener than each PACE_SECONDS from now on, but for the end and what is due."""
 
     async def more(self) -> bytes:
         """Return what has come of the body, b"" at its end; raises StreamBroken, and what ``due`` says."""
@@ -193,7 +193,8 @@ class _HttpAnswer:
     async def more(self) -> bytes:
         if self._broke is not None:
             raise self._broke
-        if self._gathers and not self._response.content.is_eof():
+        content = self._response.content
+        if self._gathers and not content.is_eof() and content.exception() is None:
             await self._gathered()
         data = await self._any()
         self._together_until = self._loop.time() + PACE_SECONDS
