@@ -64,8 +64,17 @@ def test_blanks_of_every_kind(front):
     assert tab(front, "if True:\n    %warp   us") == ["if True:\n    %warp   usage", "if True:\n    %warp   use"]
 
 
+@pytest.fixture
+def elsewhere(front, tmp_path):
+    """The kernel works in a folder of the test's own, and then where it did."""
+    front.run(f"import os, pathlib\nworked_in = os.getcwd()\nos.chdir({str(tmp_path)!r})")
+    yield
+    front.run("os.chdir(worked_in)")
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_files_where_a_file_may_stand(front):
-    front.run("import pathlib\npathlib.Path('tab-files/two words').mkdir(parents=True, exist_ok=True)")
+    front.run("pathlib.Path('tab-files/two words').mkdir(parents=True, exist_ok=True)")
     front.run("pathlib.Path('tab-files/one.csv').touch(); tab_frame = 1")
     assert tab(front, "%%warp -a tab", "\nhi") == ["%%warp -a tab-files/", "%%warp -a tab_frame"]
     inside = ["tab-files/one.csv", "tab-files/two\\ words/"]
