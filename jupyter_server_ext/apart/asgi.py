@@ -17,7 +17,6 @@ from ..rest.messages import EventStream, Request, Response, error_response
 from ..rest.routes import allowed, match, path_of, read_query, unmatched
 from ..rest.shapes import shaped
 from .cors import SAFE_HEADERS, Cors
-from .departure import DEPARTURE, Departure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
@@ -42,6 +41,8 @@ _PLACE: Final = "warp.below"
 """What a scope is told of its path: what stands below ``warp/``, None for another."""
 _ROUTE: Final = "warp.route"
 """What a scope is told of the route that was found, for whoever counts."""
+LEFT: Final = "warp.left"
+"""Where a scope has a future that is done once its reader has left, of a server that tells: then no task waits for that."""
 _END: Final = {"type": "http.response.body", "body": b""}
 _AUTHORIZATION: Final = re.compile(r"(?:token|bearer) +(\S+) *", re.IGNORECASE)
 
@@ -135,23 +136,25 @@ class Application:
         if work is None:
             raise AssertionError("a request is answered by a task")
         self._works.add(work)
-        departure: Departure | None = scope.get(DEPARTURE)
-        looking = None
-        if departure is None:  # another server's: only who receives is told
-            departure = Departure()
-            looking = asyncio.ensure_future(_look(receive, departure))
-        departure.watch(leave := work.cancel)
+        told: asyncio.Future[None] | None = scope.get(LEFT)
+        left = told or asyncio.ensure_future(_left(receive))  # of another server only who receives is told
+
+        def leave(_: object) -> None:
+            if work in self._works and not left.cancelled():
+                work.cancel()
+
+        left.add_done_callback(leave)
         try:
             yield
         except asyncio.CancelledError:
-            if not departure.gone and self._closing is None:
+            if not left.done() and self._closing is None:
                 raise
             work.uncancel()
         finally:
             self._works.discard(work)
-            departure.unwatch(leave)
-            if looking is not None:
-                looking.cancel()
+            left.remove_done_callback(leave)
+            if told is None:
+                left.cancel()
 
     def _with_cors(self, scope: Scope, send: Send) -> Send:
         """Return ``send`` with what the asking page's browser is told besides."""
@@ -300,11 +303,10 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def _look(receive: Receive, departure: Departure) -> None:
-    """Tell when the reader has left."""
+async def _left(receive: Receive) -> None:
+    """Return when the reader has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    departure.happen()
 
 
 async def _respond(send: Send, answer: Response, *, head: bool) -> None:

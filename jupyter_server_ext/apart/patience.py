@@ -9,8 +9,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from warp_magics.gateway import wire
 
 from ..rest.bounds import LINGER_SECONDS, READER_SECONDS
+from .asgi import LEFT
 from .cors import SAFE_HEADERS
-from .departure import DEPARTURE, Departure
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -29,7 +29,7 @@ class Protocol(HttpToolsProtocol):
         self._reader = _Timer()
         self._is_sending = False
         self._left = 0
-        self._departure = Departure()
+        self._gone = self.loop.create_future()
 
     def connection_made(self, transport: Any) -> None:
         """Wait for headers from now on."""
@@ -41,7 +41,7 @@ class Protocol(HttpToolsProtocol):
         self._sender.cancel()
         self._reader.cancel()
         super().connection_lost(exc)
-        self._departure.happen()
+        self._gone.set_result(None)
 
     def on_message_begin(self) -> None:
         """Wait for the rest of the headers."""
@@ -52,7 +52,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Leave the body to the application, which answers where it is too slow."""
         self._sender.cancel()
-        self.scope[DEPARTURE] = self._departure  # type: ignore[typeddict-unknown-key]
+        self.scope[LEFT] = self._gone  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

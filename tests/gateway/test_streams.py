@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 
 import pytest
@@ -706,3 +707,25 @@ def test_what_is_told_of_a_turn_without_its_log_joins_on_to_what_was_seen():
         assert [event.id for event in rest] == [f"1-{k}" for k in range(len(seen) + 1, len(seen) + len(rest) + 1)]
         since = [event for event in [*seen, *rest] if event not in begun[1:2]]
         assert text_of(since) == rest[-1].response.text == "You said"
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_was_lost_in_mid_answer_is_written_anew_with_the_next_word(config, fake, server, here):
+    """As where a replica takes over that did not have it yet: who reads elsewhere waits for no word more than that."""
+    go_on, end = threading.Event(), threading.Event()
+    fake.script("ok", Reply(chunks=["One ", go_on, "two ", end, "three"]))
+    async with instances(config("ok"), server.url, **here) as (one, other):
+        answering = one.stream(Ask("go", session_id="s", create_session=True))
+        await read(answering, 2)
+        async with client_of(server.url) as client:
+            [lost] = [key async for key in client.scan_iter(f"{here['prefix']}*:stream:1")]
+            await client.delete(lost)
+        go_on.set()
+        following = other.follow("local", "s~1")
+        told = await read(following, 3)
+        end.set()
+        rest = await read(following)
+        await answering.aclose()
+        await following.aclose()
+    assert [event.id for event in told] == ["1-1", "1-2", "1-3"]
+    assert text_of(told + rest) == "One two three"

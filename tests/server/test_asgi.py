@@ -13,8 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from jupyter_server_ext.apart.asgi import Application
-from jupyter_server_ext.apart.departure import DEPARTURE, Departure
+from jupyter_server_ext.apart.asgi import LEFT, Application
 from jupyter_server_ext.apart.guards import FixedTokens
 from jupyter_server_ext.rest.endpoints import Endpoints
 from tests.server.conftest import Answer
@@ -28,7 +27,7 @@ SIGNED = {"authorization": f"Bearer {ADA}"}
 class Visit:
     """One request, as an ASGI server brings it; what came back is in `sent`."""
 
-    def __init__(self, app, method, path, *, headers=SIGNED, body=(b"",), query="", departure=None):
+    def __init__(self, app, method, path, *, headers=SIGNED, body=(b"",), query="", left=None):
         raw = path.encode()
         self._messages = asyncio.Queue()
         for number, part in enumerate(body, 1):
@@ -47,9 +46,9 @@ class Visit:
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in pairs(headers)],
         }
-        self._departure = departure
-        if departure is not None:
-            scope[DEPARTURE] = departure
+        self._left = left
+        if left is not None:
+            scope[LEFT] = left
         self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     async def _receive(self):
@@ -66,8 +65,8 @@ class Visit:
         self.sent.append(message)
 
     def leave(self):
-        if self._departure is not None:
-            self._departure.happen()
+        if self._left is not None:
+            self._left.set_result(None)
         self._messages.put_nowait({"type": "http.disconnect"})
 
     @property
@@ -332,12 +331,12 @@ async def test_whoever_leaves_in_mid_upload_has_asked_nothing(started, fake):
 # -- readers
 
 
-@pytest.mark.parametrize("departure", [None, Departure], ids=["is received", "is told"])
+@pytest.mark.parametrize("told", [False, True], ids=["is received", "is told"])
 @pytest.mark.parametrize("path", ["prompt", "stream"])
-async def test_a_reader_that_leaves_ends_what_is_not_kept(started, fake, path, departure):
+async def test_a_reader_that_leaves_ends_what_is_not_kept(started, fake, path, told):
     async with started("silent-2") as app:
-        there = departure and departure()
-        visit = Visit(app, "POST", f"/warp/api/v1/{path}", body=ask(store=False), departure=there)
+        left = asyncio.get_running_loop().create_future() if told else None
+        visit = Visit(app, "POST", f"/warp/api/v1/{path}", body=ask(store=False), left=left)
         if path == "stream":
             await visit.seen(b'"response":" said"')
         await asyncio.to_thread(fake.wait_until, lambda: fake.requests)
@@ -349,9 +348,9 @@ async def test_a_reader_that_leaves_ends_what_is_not_kept(started, fake, path, d
 
 async def test_a_reader_that_left_while_his_body_was_read_is_not_answered(started, fake):
     async with started("ok") as app:
-        gone = Departure()
-        gone.happen()
-        visit = Visit(app, "POST", "/warp/api/v1/prompt", body=ask(store=False), departure=gone)
+        gone = asyncio.get_running_loop().create_future()
+        gone.set_result(None)
+        visit = Visit(app, "POST", "/warp/api/v1/prompt", body=ask(store=False), left=gone)
         await asyncio.wait_for(visit.task, 10)
     assert not visit.sent
     assert not fake.requests

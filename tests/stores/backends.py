@@ -85,7 +85,7 @@ class Backend:
         holder = holder or f"holder-{next(self.holders)}"
         begun = await self.begin(holder, key, **given)
         assert isinstance(begun, Begun), begun
-        return Hold(key, begun.n, holder)
+        return Hold(key, begun.n, holder, made=begun.status != "known")
 
     async def append(self, hold: Hold, turn: Turn | None = None, events: Sequence[Event] = (), **lives: float) -> bool:
         """The end of the turn that `hold` is on, as it was begun."""

@@ -139,6 +139,8 @@ async def test_sessions_are_listed_last_used_first(backend):
 @pytest.mark.asyncio
 async def test_an_answer_that_took_long_was_a_use_at_its_end(backend):
     long, short = SessionKey("local", "long"), SessionKey("local", "short")
+    await backend.say(key=long)
+    await backend.pass_by(0.002)
     hold = await backend.hold(key=long)
     began = (await backend.store.session(long)).updated_at
     await backend.pass_by(0.002)

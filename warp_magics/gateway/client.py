@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .connections import Connections
@@ -201,19 +202,12 @@ def _decoded(lines: Decoder, answer: StreamDecoder, chunk: bytes) -> tuple[list[
 
 def _joined(batch: Sequence[Event]) -> Sequence[Event]:
     """Return ``batch`` with pieces of text that follow one another as one."""
-    if len(batch) <= 1:
-        return batch
     events: list[Event] = []
-    texts: list[str] = []
-    for event in batch:
-        if isinstance(event, Text):
-            texts.append(event.text)
-            continue
-        if texts:
-            events.append(Text("".join(texts)))
-            texts = []
-        events.append(event)
-    return [*events, Text("".join(texts))] if texts else events
+    for _, run in groupby(batch, type):
+        alike = list(run)
+        texts = [event.text for event in alike if isinstance(event, Text)]
+        events += [Text("".join(texts))] if texts else alike
+    return events
 
 
 class _Check:

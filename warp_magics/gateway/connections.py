@@ -85,15 +85,14 @@ class Connections:
         headers.update(request.headers)
         url = self._url(provider.base_url, request.path)
         body, timeout = _sent(request.body), _time_for(connect)
-        asking = session.post(url, data=body, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False)
-        try:
-            async with asyncio.timeout_at(first_by):
-                try:
-                    return _HttpAnswer(await asking)
-                except _FOREIGN as error:
-                    raise _unreached(error) from error
-        except TimeoutError as late:
-            raise late_error(FirstTokenTimeout) from late
+        async with deadline(first_by, FirstTokenTimeout):
+            try:
+                response = await session.post(
+                    url, data=body, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
+                )
+            except _FOREIGN as error:
+                raise _unreached(error) from error
+        return _HttpAnswer(response)
 
     def _way(self, provider: ProviderSettings) -> tuple[aiohttp.ClientSession, str | None]:
         key = (provider.base_url, provider.verify, provider.proxy)
@@ -206,7 +205,7 @@ class _HttpAnswer:
         if self._due is not None:  # what has come in time is not to be held against its sender
             until = min(until, self._due - PACE_SECONDS)
         if self._loop.time() < until:
-            with contextlib.suppress(TimeoutError, *_FOREIGN):  # who reads is told
+            with contextlib.suppress(*_FOREIGN):  # the time is over; or it broke, which who reads is told
                 async with asyncio.timeout_at(until):
                     await self._response.content.wait_eof()
 

@@ -84,14 +84,9 @@ class Course:
         Its Ended has the whole answer, but for its cost.
         """
         told: list[Event] = []
-        plain = self.broken is None
         try:
             for event in batch:
-                if plain and isinstance(event, Text) and event.text:  # as almost always
-                    self.text.append(event.text)
-                    self._shown = True
-                    told.append(event)
-                elif isinstance(event, Ended):
+                if isinstance(event, Ended):
                     told.append(self._ended(event, now, began, wants_value=wants_value))
                 elif (seen := self.seen(event, now)) is not None:
                     told.append(seen)

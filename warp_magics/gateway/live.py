@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import FenceLost, StoreUnavailable
 from .signals import tell
 from .types import Begun, Ended, Failed, Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from .stores.base import Hold, Lives, Store
     from .turns import Opened
@@ -134,33 +133,19 @@ class Live:
         self._logged = 0
         self._more = asyncio.Event()
         self._held_up: list[asyncio.Future[None]] = []
-        self._many = asyncio.Event()
-        """Set once so much waits to be logged that it is logged at once."""
-        self._begin_writing: Callable[[], None] | None = None
-        """Set until the log's writer is there: of an answer that is asked for whole, most are over before."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._log: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Writes the log, where there is one, until the end."""
         self._writing: asyncio.Task[None] | None = None
+        """That at work, once there is something to write: most answers that are asked for whole are over before."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def opened(self, opened: Opened, store: Store, lives: Lives) -> None:
         """Take on the turn's number, from which events have their ids; log them from now on, where it is kept."""
         self.stream_id, self._prefix = opened.stream_id, str(opened.n)
         if opened.hold is not None:
             self.begun = Begun(opened.hold.key.id, opened.turn_id, f"{opened.hold.key.id}~{opened.n}")
-            self._begin_writing = partial(self._log_to, store, opened.hold, lives)
-            if self.read_along:
-                self._begin_writing()
+            self._log = partial(self._write, store, opened.hold, lives)
         self.placed.set()
-
-    def _log_to(self, store: Store, hold: Hold, lives: Lives) -> None:
-        self._drop_timer()
-        self._writing = asyncio.create_task(self._write(store, hold, lives))
-        self._writing.add_done_callback(lambda _: self._go_on())
-
-    def _drop_timer(self) -> None:
-        self._begin_writing = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def is_elsewhere(self, begun: Begun) -> None:
         """Take it that this turn has its answer already, which is what is shown here."""
@@ -173,17 +158,24 @@ class Live:
             return
         for event in events:
             self._minted.append(self.named(event))
-        if (self._writing is None and self._begin_writing is None) or self.unlogged:
+        if self._log is None or self.unlogged:
             self._show(len(self._minted))
+        if self.read_along or len(self._minted) - self._logged >= _BATCH:
+            self._write_now()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(WHOLE_SECONDS, self._write_now)
+
+    def _write_now(self) -> None:
+        self._drop_timer()
+        if self._log is not None and self._writing is None:
+            self._writing = asyncio.create_task(self._log())
+            self._writing.add_done_callback(lambda _: self._go_on())
         self._more.set()
-        many = len(self._minted) - self._logged >= _BATCH
-        if many:
-            self._many.set()
-        if self._begin_writing is not None:
-            if many:
-                self._begin_writing()
-            elif self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(WHOLE_SECONDS, self._begin_writing)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def relay(self, events: Sequence[Event]) -> None:
         """Show ``events`` of an answer made elsewhere, which have their ids."""
@@ -204,11 +196,12 @@ class Live:
 
     def end(self, event: Event) -> None:
         """Show ``event``, the last one, and all before it."""
-        self._drop_timer()
+        self._log = None
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
         self.put([event])
+        self._drop_timer()
         self.placed.set()
 
     async def keep_up(self) -> None:
@@ -251,15 +244,13 @@ class Live:
     async def _write(self, store: Store, hold: Hold, lives: Lives) -> None:
         """Log batch after batch: while one is on its way, the next gathers."""
         loop = asyncio.get_running_loop()
-        gathers = False
         while True:
             await self._more.wait()
-            if gathers:
-                await self._gathered()
-            gathers = not self.read_along  # its first have gathered until now
             batch = self._minted[self._logged : self._logged + _BATCH]
-            if not batch:
+            upto = self._logged + len(batch)
+            if upto == len(self._minted):
                 self._more.clear()
+            if not batch:
                 continue
             patience = loop.call_later(LOG_SECONDS, self._go_unlogged)
             try:
@@ -267,6 +258,7 @@ class Live:
             except StoreUnavailable:
                 self._go_unlogged()
                 await asyncio.sleep(_AGAIN_SECONDS)
+                self._more.set()
                 continue
             except FenceLost:
                 if self.stoppable:  # else its turn, stored with all that was left, has overtaken this batch
@@ -275,15 +267,9 @@ class Live:
             finally:
                 patience.cancel()
             self._logged = said.last
+            if said.last < upto:  # the log lacks some of those before
+                self._more.set()
             self._show(said.last)
             self._go_on()
             if said.stop:
                 self.stop()
-
-    async def _gathered(self) -> None:
-        """Wait until enough has come, for no longer than WHOLE_SECONDS: what is over before is logged with its turn."""
-        if len(self._minted) - self._logged < _BATCH:
-            self._many.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WHOLE_SECONDS):
-                await self._many.wait()

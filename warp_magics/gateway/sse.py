@@ -50,7 +50,7 @@ class Decoder:
         if not chunk:
             return []
         self._skip_lf = chunk.endswith(b"\r")
-        whole = self._rest + chunk if self._rest else chunk
+        whole = self._rest + chunk
         if self._at_start and len(whole) >= len(_BOM):
             whole = whole.removeprefix(_BOM)
             self._at_start = False

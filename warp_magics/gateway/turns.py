@@ -172,7 +172,7 @@ class Turns:
             begun.now,
             turns,
             asked,
-            Hold(key, begun.n, holder, place.keep, going_on),
+            Hold(key, begun.n, holder, place.keep, going_on, made=begun.status != "known"),
             key.id,
             "restarted" if again else None,
             ((STARTED_AGAIN,) if again else ()) + place.warnings,
@@ -231,8 +231,8 @@ class Turns:
     ) -> Begun | Waiting | Asked | Orphan:
         """Ask the store for the session once; one that nobody waits for any more is given back.
 
-        A begin whose reply was lost, or not waited for, may hold the session too. What is asked of a store after it is
-        answered after it.
+        A begin whose reply was lost, or not waited for, may hold the session too. What is asked over the same connection
+        after it is answered after it; a store that has it from another by then finds it too late.
         """
         try:
             return await self._store.begin(key, holder, draft, self.lives, create=create)
@@ -308,9 +308,6 @@ class Turns:
         except FenceLost as error:
             _tell_lost(hold, turn, "fenced")
             return f"{NOT_STORED}: {error.message}"
-        except asyncio.CancelledError:
-            self._in_background(self._insist(pause, hold, turn, events))
-            raise
         self._in_background(self._insist(pause, hold, turn, events))
         return warning
 

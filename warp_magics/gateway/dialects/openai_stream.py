@@ -44,29 +44,26 @@ class Decoder(JsonDecoder):
 
     def read(self, chunk: dict[str, Any], name: str) -> list[Event]:
         """See JsonDecoder."""
-        get = chunk.get
-        groq = get("x_groq") or {}
-        told = name == "error" or get("object") == "error"  # LM Studio's events have names, vLLM's chunks kinds
-        if error := get("error") or groq.get("error") or (chunk if told else None):
+        groq = chunk.get("x_groq") or {}
+        told = name == "error" or chunk.get("object") == "error"  # LM Studio's events have names, vLLM's chunks kinds
+        if error := chunk.get("error") or groq.get("error") or (chunk if told else None):
             raise error_within(error)
         # Groq's first servers told the usage of a stream only beside the chunk's own fields.
-        usage = get("usage") or groq.get("usage")
+        usage = chunk.get("usage") or groq.get("usage")
         if isinstance(usage, dict):
             self.usage = _usage(usage)
         events: list[Event] = []
-        for choice in get("choices") or ():
+        for choice in chunk.get("choices") or ():
             if not choice.get("index"):
-                delta = choice.get("message" if self.whole else "delta") or {}
-                if len(delta) == 1 and (said := delta.get("content")) and isinstance(said, str):  # as almost always
-                    events.append(Text(said))
-                else:
-                    events += self._delta(delta)
+                events += self._delta(choice.get("message" if self.whole else "delta") or {})
                 if reason := choice.get("finish_reason"):
                     self.result = Result.FILTERED if self.refused else _RESULTS.get(reason, Result.UNKNOWN)
                     self.broken = self.broken or reason in _BROKEN
         return events
 
     def _delta(self, delta: dict[str, Any]) -> list[Event]:
+        if len(delta) == 1 and (said := delta.get("content")) and isinstance(said, str):  # as almost always
+            return [Text(said)]
         events: list[Event] = []
         if thought := words(delta, "reasoning_content") or words(delta, "reasoning"):
             self.thoughts.append(thought)

@@ -98,7 +98,7 @@ class Hold:
     """A session as its holder has it: written only while ``n`` is its last turn and ``holder`` began that.
 
     ``keep`` is how many of the oldest turns stay before this one (None: all); those behind them become a branch in the
-    write that has its first word.
+    write that has its first word. ``made`` is True where the turn has made its session.
     """
 
     key: SessionKey
@@ -106,6 +106,7 @@ class Hold:
     holder: str
     keep: int | None = None
     going_on: GoingOn = NOT
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class ValkeyStore(TurnVerbs, SessionVerbs, ModelVerbs, AnswerVerbs, Store):
         self._on_close = on_close
         self._used = {}
         self._untidy = set()
-        self._new = set()
         self._listing = None
         self._known = Known()
 

@@ -29,7 +29,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from ...errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
+    from collections.abc import Awaitable, Coroutine, Iterable, Sequence
     from typing import TypeAlias
 
     Command: TypeAlias = Sequence[str | float | bytes]
@@ -53,8 +53,6 @@ _SENTINEL_PORT: Final = 26379
 UNSETTLED: Final = (ClusterDownError, TryAgainError)
 """What a cluster says that has something to settle first."""
 _BLOCKING: Final = frozenset({"XREAD", "WAIT"})
-_AS_THEY_ARE: Final = frozenset({"EVALSHA", "EVAL", "EXISTS", "ZADD"})
-"""Commands whose replies redis-py gives as they come: most of ours."""
 _ANSWERS: Final = ("ERR", "UNBLOCKED")  # what a server that is well may say to one command
 
 T = TypeVar("T")
@@ -158,21 +156,18 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
 
 
-async def replies(connection: Connection, count: int) -> list[Any]:
+def replies(connection: Connection, count: int) -> Coroutine[Any, Any, list[Any]]:
     """Return the next ``count`` replies on a connection of ``client_of``; see Parser.
 
     redis-py's own way to read costs several times the reply: hooks and time-outs that the pipe has for all together.
     """
     parser = cast("Parser", connection._parser)  # noqa: SLF001 - nor has this
-    return await parser.replies(count)
+    return parser.replies(count)
 
 
 def read_as(client: Redis, command: Command, reply: Any) -> Any:
     """Return a reply as redis-py gives it for that command."""
-    name = command[0]
-    if name in _AS_THEY_ARE:
-        return reply
-    callback = client.response_callbacks.get(str(name))
+    callback = client.response_callbacks.get(str(command[0]))
     return reply if callback is None or reply is None else callback(reply)
 
 

@@ -41,17 +41,13 @@ class Cluster:
         self._read_again_at = 0.0
         self._trouble = ""
 
-    def known(self, key: str | bytes | None) -> Place | None:
-        """See Places."""
-        place = self._find(_slot(key))
-        return None if place is None or place.trouble else place
-
     async def of(self, key: str | bytes | None, until: float) -> Place:
         """See Places. A place in trouble is looked for anew: another node may have taken over."""
-        place = self.known(key)
-        if place is None:
+        slot = None if key is None else key_slot(key.encode() if isinstance(key, str) else key)
+        place = self._find(slot)
+        if place is None or place.trouble:
             await self._read(until)
-            place = self._find(_slot(key))
+            place = self._find(slot)
         if place is None:
             raise StoreUnavailable(self._trouble or "No node of the store's cluster has this key.")
         return place
@@ -162,7 +158,3 @@ class Cluster:
         """Where a node is; one that does not say its host is where we asked."""
         named = node[0].decode() if node[0] else ""
         return (host if named in {"", "?"} else named, int(node[1]))
-
-
-def _slot(key: str | bytes | None) -> int | None:
-    return None if key is None else key_slot(key.encode() if isinstance(key, str) else key)

@@ -136,7 +136,7 @@ class Link:
         A store that was frozen must not wake up and hold a session for a turn that was answered without it.
         """
         until = _until()
-        place = self._places.known(key) or await self._places.of(key, until)
+        place = await self._places.of(key, until)
         if place.ahead is None:
             [(seconds, micros)] = _good(await self._exchange(key, [("TIME",)], until))
             place = await self._places.of(key, until)  # perhaps another since
@@ -162,11 +162,9 @@ class Link:
 
         A cluster that is choosing a primary refuses what others have, too: it is asked again for a while.
         """
-        replies = await self._once(key, commands, until)
-        if not isinstance(replies[0], UNSETTLED):
-            return replies
         loop = asyncio.get_running_loop()
         settled_by = loop.time() + CALL_SECONDS / 2
+        replies = await self._once(key, commands, until)
         while isinstance(replies[0], UNSETTLED):
             if loop.time() > settled_by:
                 (await self._places.of(key, until)).leave_alone(words(replies[0]))
@@ -177,7 +175,7 @@ class Link:
 
     async def _once(self, key: str | bytes | None, commands: Sequence[Command], until: float) -> list[Any]:
         """Ask where the key is, or has gone meanwhile."""
-        place = self._places.known(key) or await self._places.of(key, until)
+        place = await self._places.of(key, until)
         try:
             replies = await place.send(commands, until)
         except StoreUnavailable:

@@ -20,14 +20,6 @@ OPEN_SECONDS: Final = 1.0
 _CLOSED: Final = "The store was closed."
 
 
-class _Stale(Exception):
-    """What went wrong over connections that are not the place's any more."""
-
-    def __init__(self, trouble: Exception) -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
-
-
 class Place:
     """``locate`` returns the URL of a server that is up; it is asked again after a failure.
 
@@ -55,56 +47,56 @@ class Place:
         What was refused is a redis-py error in its place. ``asking``: they are about keys that are still to move here.
         Raises StoreUnavailable where the server is in trouble: at once for as long as it is left alone.
         """
+        if self.trouble:
+            until = await self._try(until)
         pipe = self._pipe
-        if pipe is None or self.trouble or asking or blocks(commands):
-            return await self._send_carefully(commands, until, asking=asking)
-        # As almost always: most of what this process does is to ask a store that is well.
         try:
-            replies = _untroubled(await pipe.send(commands, until))
+            if pipe is None:
+                pipe, until = await self._piped(until)
+            sent = [(b"ASKING",), *commands] if asking else commands
+            replies = await (self._apart(pipe, sent, until) if blocks(commands) else pipe.send(sent, until))
+            for reply in replies:
+                if isinstance(reply, RedisError) and is_trouble(reply):
+                    raise reply
         except (RedisError, OSError, StoreUnavailable) as error:
-            trouble = StoreUnavailable(words(error))
-            if pipe is self._pipe:
-                self.leave_alone(trouble.message)
-            raise trouble from error
-        return replies
-
-    async def _send_carefully(self, commands: Sequence[Command], until: float, *, asking: bool) -> list[Any]:
-        if self._clock() < self._left_alone_until:
-            raise StoreUnavailable(self.trouble)
-        trying = bool(self.trouble)
-        if trying:  # by one; others need not wait to hear that it is still dead
-            self._left_alone_until = self._clock() + CALL_SECONDS
-        try:
-            replies = await self._sent([(b"ASKING",), *commands] if asking else commands, until, trying=trying)
-        except _Stale as stale:  # it has been left alone since, and perhaps connected anew
-            raise StoreUnavailable(words(stale.trouble)) from stale.trouble
-        except (RedisError, OSError, StoreUnavailable) as error:
-            trouble = StoreUnavailable(words(error))
-            self.leave_alone(trouble.message)
-            raise trouble from error
-        except BaseException:
-            if trying and self.trouble:
-                self._left_alone_until = 0.0  # whoever tried has left
-            raise
+            raise self._failed(pipe, error) from error
         return replies[1:] if asking else replies
 
-    async def _sent(self, commands: Sequence[Command], until: float, *, trying: bool) -> list[Any]:
+    async def _try(self, until: float) -> float:
+        """Find out whether a server that was in trouble is well again, and return by when it may still be asked.
+
+        One does, first, as what he asks itself may wait; others need not wait to hear that it is still dead.
+        """
+        if self._clock() < self._left_alone_until:
+            raise StoreUnavailable(self.trouble)
+        self._left_alone_until = self._clock() + CALL_SECONDS
+        pipe = self._pipe
+        try:
+            pipe, until = await self._piped(until)
+            [pong] = await pipe.send([("PING",)], until)
+            if isinstance(pong, RedisError):
+                raise pong  # noqa: TRY301 - as all that goes wrong here
+        except (RedisError, OSError, StoreUnavailable) as error:
+            raise self._failed(pipe, error) from error
+        except BaseException:  # whoever tried has left
+            self._left_alone_until = 0.0
+            raise
+        self.trouble, self._left_alone_until = "", 0.0
+        return until
+
+    def _failed(self, pipe: Pipe | None, error: Exception) -> StoreUnavailable:
+        """Leave the server alone, and return why; what went wrong over connections that it has no more says nothing of it."""
+        trouble = StoreUnavailable(words(error))
+        if pipe is self._pipe:
+            self.leave_alone(trouble.message)
+        return trouble
+
+    async def _piped(self, until: float) -> tuple[Pipe, float]:
+        """Return the pipe, connecting where there is none, and ``until`` later by as long as that took."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         pipe = self._pipe or await self._connected(until + self._patience)
-        until += min(loop.time() - started, self._patience)
-        try:
-            if trying:
-                [pong] = await pipe.send([("PING",)], until)  # first, as the call itself may wait
-                if isinstance(pong, RedisError):
-                    raise pong
-                self.trouble, self._left_alone_until = "", 0.0
-            replies = await (self._apart(pipe, commands, until) if blocks(commands) else pipe.send(commands, until))
-        except (RedisError, OSError, StoreUnavailable) as error:
-            if pipe is not self._pipe:
-                raise _Stale(error) from error
-            raise
-        return _untroubled(replies)
+        return pipe, until + min(loop.time() - started, self._patience)
 
     async def _apart(self, pipe: Pipe, commands: Sequence[Command], until: float) -> list[Any]:
         """Exchange them on a connection of their own."""
@@ -160,19 +152,8 @@ class Place:
         await asyncio.gather(*self._closing)
 
 
-def _untroubled(replies: list[Any]) -> list[Any]:
-    """Return ``replies``; raises one that tells of trouble."""
-    for reply in replies:
-        if isinstance(reply, RedisError) and is_trouble(reply):
-            raise reply
-    return replies
-
-
 class Places(Protocol):
     """Who has which key."""
-
-    def known(self, key: str | bytes | None) -> Place | None:
-        """Return the place of ``key``; None where it has to be looked for."""
 
     async def of(self, key: str | bytes | None, until: float) -> Place:
         """Return the place of ``key``, any for None, by the loop's time ``until``; raises StoreUnavailable."""
@@ -196,11 +177,7 @@ class One:
     def __init__(self, place: Place) -> None:
         self._place = place
 
-    def known(self, key: str | bytes | None) -> Place | None:  # noqa: ARG002  wherever that is
-        """Return the place."""
-        return self._place
-
-    async def of(self, key: str | bytes | None, until: float) -> Place:  # noqa: ARG002
+    async def of(self, key: str | bytes | None, until: float) -> Place:  # noqa: ARG002  wherever that is
         """Return the place."""
         return self._place
 

@@ -160,7 +160,6 @@ class SessionVerbs(Listing):
             raise records.no_session(key.id)
         self._known.forget(key)
         self._used.get(key.owner, {}).pop(key.id, None)
-        self._new.discard(key)
         await self._hint(("ZREM", self._keys.index(key.owner), key.id))
 
     async def tree(self, key: SessionKey) -> Tree:

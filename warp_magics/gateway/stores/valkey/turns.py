@@ -42,8 +42,6 @@ class Listing:
     _used: dict[str, dict[str, float]]
     """Owner to session to when it was used, not noted yet."""
     _untidy: set[str]
-    _new: set[SessionKey]
-    """Sessions that were made here, whose first turn goes on: whoever found them gone before may still strike them off."""
     _listing: asyncio.Task[None] | None
 
     def _list(self, key: SessionKey, when: float, *, new: bool = False) -> None:
@@ -124,10 +122,7 @@ class TurnVerbs(Listing):
             self._link.forget_clock()  # the server's clock may have been set: look at it again
         begun = self._begun(key, line, said)
         if isinstance(begun, Begun):
-            new = begun.status != "known"
-            if new:
-                self._new.add(key)
-            self._list(key, begun.now, new=new)
+            self._list(key, begun.now, new=begun.status != "known")
         return begun
 
     def _begun(self, key: SessionKey, line: Line, said: Sequence[Any]) -> Begun | Waiting | Asked | Orphan:
@@ -155,7 +150,6 @@ class TurnVerbs(Listing):
 
     async def release(self, key: SessionKey, holder: str) -> None:
         """See Store."""
-        self._new.discard(key)
         await self._link.script("release", self._keys.session(key), holder)
 
     async def log(self, hold: Hold, events: Sequence[Event], lives: Lives) -> Logged:
@@ -176,8 +170,8 @@ class TurnVerbs(Listing):
         said, copied = await self._append(hold, turn, events, lives)
         if said == b"fenced":
             raise _lost(hold.key)
-        if hold.key in self._new or turn.ended_at - turn.started_at > _NOTED_SECONDS:  # else its beginning does
-            self._new.discard(hold.key)
+        # Else what was noted at its beginning does; of a new session whoever had found it gone may have struck that off.
+        if hold.made or turn.ended_at - turn.started_at > _NOTED_SECONDS:
             self._list(hold.key, turn.ended_at)
         return copied
 
