@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
@@ -114,7 +116,8 @@ def test_after_the_kernel_died_it_goes_on_by_rest_and_by_the_comm_says_so(lab, w
     own = another()
     panel = own.panel(f"dead-{way}")
     panel.asked("Before", "Before")
-    own.run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", wait=False)
+    pid = own.run("import os\nos.getpid()").locator(".jp-OutputArea-output").inner_text()
+    os.kill(int(pid), signal.SIGKILL)
     own.page.locator(".jp-Dialog").get_by_role("button", name="Ok").click(timeout=30_000)
     if way == "rest":
         panel.asked("After", "You said 'After' in message 3.")

@@ -4,7 +4,7 @@ import pytest_asyncio
 from tests.gateway.kit import Clock, valkey
 from tests.stores.backends import KINDS, Backend, server_of
 from warp_magics.gateway.stores.memory import MemoryStore
-from warp_magics.gateway.stores.valkey import client_of
+from warp_magics.gateway.stores.valkey import client_of, link
 
 
 @pytest.fixture(
@@ -17,8 +17,9 @@ def place(request):
 
 
 @pytest_asyncio.fixture
-async def backend(place):
-    """A back end that is empty."""
+async def backend(place, monkeypatch):
+    """A back end that is empty, and asked what it does, not how soon: a busy disk holds an embedded server up."""
+    monkeypatch.setattr(link, "CALL_SECONDS", 10.0)
     kind, url = place
     if kind == "memory":
         clock = Clock(1_700_000_000.0)

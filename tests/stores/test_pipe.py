@@ -91,6 +91,19 @@ def test_all_who_wait_for_a_frozen_server_are_told_on_uvloop_too(proxy):
 
 
 @pytest.mark.asyncio
+async def test_who_stood_still_himself_takes_the_answer_that_came_meanwhile(server, monkeypatch):
+    loop = asyncio.get_running_loop()
+    async with linked(server.url) as link:
+        await link.call("SET", "kept", "yes")
+        asked = [asyncio.ensure_future(link.call("GET", "kept")) for _ in range(3)]
+        for _ in range(4):
+            await asyncio.sleep(0)  # they are on their way
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + 2 * CALL_SECONDS)
+        assert await asyncio.gather(*asked) == [b"yes"] * 3
+
+
+@pytest.mark.asyncio
 async def test_the_first_prompt_after_an_outage_has_its_history(tmp_path, proxy):
     clock = Clock()
     async with FakeProvider() as fake:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .clients import RedisError, packed, read_as, replies
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _GATHERING: Final = 2
 """Turns of the loop for which an exchange waits for company: what one prompt asks at a time is asked by several tasks."""
+_LATE_SECONDS: Final = 0.05
+"""A timer that rings later than this was not heard: the loop was held up, and could not hear the store either."""
 
 
 @dataclass(slots=True)
@@ -66,9 +69,14 @@ class Pipe:
         self._timer = asyncio.get_running_loop().call_at(until, self._look)
         self._rings_at = until
 
-    def _look(self) -> None:
+    def _look(self, *, again: bool = False) -> None:
+        """Tell who is overdue. Where this process stood still itself, what has come meanwhile is read before that."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now - self._rings_at > _LATE_SECONDS and not again:
+            self._timer = loop.call_later(_LATE_SECONDS, partial(self._look, again=True))
+            return
         self._timer, self._rings_at = None, math.inf
-        now = asyncio.get_running_loop().time()
         waiting = [asked for asked in (*self._under_way, *self._asked) if not asked.replies.done()]
         for asked in waiting:
             if asked.until <= now:
