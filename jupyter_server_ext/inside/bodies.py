@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from tornado.iostream import StreamClosedError
@@ -44,7 +45,9 @@ class Body:
         self._length = 0 if size is None else _declared(request)
         connection: Any = request.connection
         # Tornado's own time-out for a body costs as much as all else of ours that looks at it.
-        self._timer = asyncio.get_running_loop().call_later(BODY_SECONDS, connection.stream.close)
+        loop = asyncio.get_running_loop()
+        # In no context of Jupyter's, which has the handler: the loop keeps even what is cancelled for a while.
+        self._timer = loop.call_later(BODY_SECONDS, connection.stream.close, context=Context())
         if size is not None:
             connection.set_max_body_size(sys.maxsize)  # it is refused here, and told in our JSON
 

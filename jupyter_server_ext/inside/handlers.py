@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from jupyter_server import CallContext
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.utils import url_path_join
 from tornado import web
@@ -25,6 +27,7 @@ from .bodies import close, has_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from contextvars import Context
 
     from ..rest.routes import Route
     from .passing import Passed, Passing
@@ -57,7 +60,7 @@ class WarpHandler(Arrivals):
     async def _run(self, answering: Coroutine[Any, Any, Response | EventStream | Passed]) -> None:
         if self._body is not None:
             self._body.has_come()
-        self._work = work = asyncio.ensure_future(answering)
+        self._work = work = asyncio.create_task(answering, context=_apart())
         try:
             answer = await work
         except asyncio.CancelledError:  # the reader has left: nobody is there to be answered
@@ -131,7 +134,7 @@ class WarpHandler(Arrivals):
             self._set_headers(answer.headers)
         else:
             self._set_head(answer)
-        self._work = passing = asyncio.ensure_future(self._pass_on(answer))
+        self._work = passing = asyncio.create_task(self._pass_on(answer), context=_apart())
         try:
             with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
                 await passing
@@ -207,6 +210,13 @@ class UnknownHandler(WarpHandler):
 
     get = web.authenticated(authorized("read", resource=RESOURCE)(_rest))
     post = put = patch = delete = web.authenticated(authorized("write", resource=RESOURCE)(_rest))
+
+
+def _apart() -> Context:
+    """Return this context without Jupyter's handler: a connection or a timer that outlives a request would keep all of it."""
+    context = copy_context()
+    context.run(CallContext.set, CallContext.JUPYTER_HANDLER, None)
+    return context
 
 
 def _method(route: Route) -> Callable[..., Awaitable[None] | None]:

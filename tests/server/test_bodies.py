@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import tracemalloc
 
@@ -169,6 +170,33 @@ async def test_what_many_send_too_much_of_is_not_kept(place):
     finally:
         tracemalloc.stop()
     assert peak < 30_000_000
+
+
+async def test_what_was_sent_is_let_go_once_it_is_answered(place):
+    """Neither a timer nor a connection to the provider that outlives it holds it, and nothing it itself."""
+    asked = json.dumps({"prompt": "p" * 90_000, "store": False}).encode()
+    head = place.head("ada", "POST", "api/v1/prompt", f"Content-Length: {len(asked)}", "Connection: close")
+
+    async def ask():
+        reader, writer = await place.connect()
+        writer.write(head + asked)
+        assert (await answer(reader))[0] == 200
+        await closed(reader)
+        writer.close()
+        await writer.wait_closed()
+
+    await ask()
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            await ask()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        gc.enable()
+        tracemalloc.stop()
+    assert kept < 15 * len(asked)  # ten of them are what the provider, which is a test's, was sent
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_without_end(open_place, kind, monkeypatch):
