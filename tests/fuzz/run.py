@@ -118,8 +118,8 @@ def _ask(target: Target, cases: Any, number: int, until: float, report: Report) 
     )
     @given(case=cases, known=st.data())
     def ask(case: Case, known: st.DataObject) -> None:
+        _aim(target, case, known.draw)  # whatever the time: what is drawn may not depend on it
         if time.monotonic() < until:
-            _aim(target, case, known.draw)
             _judge(target, case, report)
 
     with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be asked wrongly
