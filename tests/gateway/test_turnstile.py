@@ -1,14 +1,13 @@
-"""Of what comes at one moment one goes on at a turn of the loop, or in a few turns; first come, first served."""
+"""Of what comes at one moment a few go on at a turn of the loop, first come, first served."""
 
 import asyncio
-import itertools
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warp_magics.gateway.turnstile import MANY, PAUSE, Turnstile
+from warp_magics.gateway.turnstile import MOST, Turnstile
 
 
 async def let_in(count, leaving=()):
@@ -25,13 +24,13 @@ async def let_in(count, leaving=()):
         tasks[number].cancel()
     while not all(task.done() for task in tasks):
         turns += 1
-        assert turns < 10 * PAUSE * count + 10
+        assert turns < 10 * count + 10
         await asyncio.sleep(0)
     return went_on
 
 
 @given(st.data())
-def test_one_goes_on_at_a_turn_in_their_order_and_who_left_takes_nobodys_place(data):
+def test_a_few_go_on_at_a_turn_in_their_order_and_who_left_takes_nobodys_place(data):
     count = data.draw(st.integers(1, 40))
     leaving = data.draw(st.sets(st.integers(0, count - 1)))
     went_on = asyncio.run(let_in(count, leaving))
@@ -39,14 +38,8 @@ def test_one_goes_on_at_a_turn_in_their_order_and_who_left_takes_nobodys_place(d
     assert numbers == sorted(numbers)
     assert set(numbers) >= set(range(count)) - leaving
     by_turn = Counter(turn for turn, _ in went_on)
-    assert all(many == 1 for many in by_turn.values())
-    assert max(by_turn) <= PAUSE * (max(0, count - MANY) + 1) + len(numbers)
-
-
-def test_many_go_on_with_pauses_until_few_are_left():
-    turns = [turn for turn, _ in asyncio.run(let_in(MANY + 4))]
-    pauses = [later - sooner for sooner, later in itertools.pairwise(turns)][1:]  # the first two may share a count
-    assert pauses == [PAUSE] * 3 + [1] * (MANY - 1)
+    assert all(many <= MOST for many in by_turn.values())
+    assert len(by_turn) <= -(-len(numbers) // MOST) + 1
 
 
 async def test_who_comes_alone_goes_on_at_once():

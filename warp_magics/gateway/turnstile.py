@@ -6,23 +6,20 @@ import asyncio
 from collections import deque
 from typing import Final
 
-MANY: Final = 8
-"""Of those who wait: the first of so many are to be nearly done when the last begin."""
-PAUSE: Final = 4
-"""Turns of the loop from one of many to the next."""
+MOST: Final = 2
 
 
 class Turnstile:
-    """Lets in one at a turn of the loop, and one in PAUSE turns where MANY wait; first come, first served.
+    """Lets in MOST at a turn of the loop, first come, first served.
 
     What comes at one moment would else go through all its stages side by side, each in the way of all others, and all would
     be done only after the time that all together take. Let in by and by, the first are done while the last begin.
     """
 
     def __init__(self) -> None:
+        self._let_in = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._turning = False
-        self._turns = 0
 
     async def enter(self) -> None:
         """Wait for one's turn, which comes by itself."""
@@ -30,21 +27,19 @@ class Turnstile:
         if not self._turning:
             self._turning = True
             loop.call_soon(self._turn, loop)
+        if self._let_in < MOST:
+            self._let_in += 1
             return
         self._waiting.append(entered := loop.create_future())
         await entered
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._turns += 1
-        pauses = len(self._waiting) >= MANY and self._turns % PAUSE != 0
-        if pauses or self._let_one_in():
+        self._let_in = 0
+        while self._waiting and self._let_in < MOST:
+            if not (entered := self._waiting.popleft()).done():
+                entered.set_result(None)
+                self._let_in += 1
+        if self._let_in:
             loop.call_soon(self._turn, loop)
         else:
             self._turning = False
-
-    def _let_one_in(self) -> bool:
-        while self._waiting:
-            if not (entered := self._waiting.popleft()).done():  # else he has left
-                entered.set_result(None)
-                return True
-        return False
