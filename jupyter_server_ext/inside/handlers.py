@@ -60,7 +60,7 @@ class WarpHandler(Arrivals):
     async def _run(self, answering: Coroutine[Any, Any, Response | EventStream | Passed]) -> None:
         if self._body is not None:
             self._body.has_come()
-        self._work = work = asyncio.create_task(answering, context=_apart())
+        self._work = work = asyncio.create_task(answering, context=_without_handler())
         try:
             answer = await work
         except asyncio.CancelledError:  # the reader has left: nobody is there to be answered
@@ -134,7 +134,7 @@ class WarpHandler(Arrivals):
             self._set_headers(answer.headers)
         else:
             self._set_head(answer)
-        self._work = passing = asyncio.create_task(self._pass_on(answer), context=_apart())
+        self._work = passing = asyncio.create_task(self._pass_on(answer), context=_without_handler())
         try:
             with contextlib.suppress(StreamClosedError, asyncio.CancelledError):  # the reader has left
                 await passing
@@ -212,7 +212,7 @@ class UnknownHandler(WarpHandler):
     post = put = patch = delete = web.authenticated(authorized("write", resource=RESOURCE)(_rest))
 
 
-def _apart() -> Context:
+def _without_handler() -> Context:
     """Return this context without Jupyter's handler: a connection or a timer that outlives a request would keep all of it."""
     context = copy_context()
     context.run(CallContext.set, CallContext.JUPYTER_HANDLER, None)

@@ -160,6 +160,8 @@ class Live:
             self._minted.append(self.named(event))
         if self._log is None or self.unlogged:
             self._show(len(self._minted))
+        if self._log is None:
+            return
         if self.read_along or len(self._minted) - self._logged >= _BATCH:
             self._write_now()
         elif self._timer is None:
@@ -200,8 +202,8 @@ class Live:
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
-        self.put([event])
         self._drop_timer()
+        self.put([event])
         self.placed.set()
 
     async def keep_up(self) -> None:

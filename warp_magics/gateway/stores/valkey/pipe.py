@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .clients import RedisError, packed, read_as, replies
@@ -69,14 +68,17 @@ class Pipe:
         self._timer = asyncio.get_running_loop().call_at(until, self._look)
         self._rings_at = until
 
-    def _look(self, *, again: bool = False) -> None:
-        """Tell who is overdue. Where this process stood still itself, what has come meanwhile is read before that."""
+    def _look(self) -> None:
+        """Tell who is overdue; where this process stood still itself, only once what came meanwhile has been read."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now - self._rings_at > _LATE_SECONDS and not again:
-            self._timer = loop.call_later(_LATE_SECONDS, partial(self._look, again=True))
-            return
+        if loop.time() - self._rings_at > _LATE_SECONDS:
+            self._timer = loop.call_later(_LATE_SECONDS, self._tell_overdue)
+        else:
+            self._tell_overdue()
+
+    def _tell_overdue(self) -> None:
         self._timer, self._rings_at = None, math.inf
+        now = asyncio.get_running_loop().time()
         waiting = [asked for asked in (*self._under_way, *self._asked) if not asked.replies.done()]
         for asked in waiting:
             if asked.until <= now:
